@@ -20,11 +20,16 @@ const MIXED: &str = "Le cœur déçu mais l'âme plutôt naïve; Příliš žlu�
 const GERMAN: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich, und die Straße ist naß. ";
 const GREEK: &str = "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· ΤΑΧΙΣΤΗ ΑΛΩΠΗΞ ΒΑΦΗΣ. ";
 
-/// Scripts with different paths through the code: the first two are converted by windows, the others by code point.
-const SCRIPTS: [(&str, &str); 11] = [
+/// Scripts with different paths through the code: the first three are converted by windows, in the next three some
+/// letters of a window are mapped one by one, and the others are converted by code point.
+const SCRIPTS: [(&str, &str); 15] = [
     ("vietnamese", "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi. "),
     ("russian", "Съешь же ещё этих мягких французских булок, да выпей чаю. "),
+    ("greek", "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· τάχιστη αλώπηξ βαφής ψημένη γη. "),
+    ("turkish", "Ilık bir sabahta İzmir'de Ayşe çarşıya gidip ekmek, peynir ve üzüm aldı. "),
+    ("greek capitals", GREEK),
     ("polytonic", "Ἄνδρα μοι ἔννεπε, Μοῦσα, πολύτροπον, ὃς μάλα πολλὰ πλάγχθη, ἐπεὶ Τροίης ἱερὸν πτολίεθρον. "),
+    ("changing lengths", "Die große Straße, ﬁn ﬂott ŉ dag; ⱥ ⱦ ɐ ɫ ı ſ: ẞ Ⱥ Ⱦ İ, Ǆep ǅep ǆep. "),
     ("armenian", "Բոլոր մարդիկ ծնվում են ազատ ու հավասար իրենց արժանապատվությամբ ու իրավունքներով։ "),
     ("georgian", "ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი ღირსებითა და უფლებებით. "),
     ("cherokee", "ᏂᎦᏓ ᎠᏂᏴᏫ ᏂᎨᎫᏓᎸᎾ ꭰꭱꭲꭳ ᎤᎾᏓᏁᏟᏴᏍᏗ. "),
@@ -76,6 +81,7 @@ fn worst_cases(length: usize) -> Vec<(&'static str, String)> {
         ("growing", "ΐ".to_string()),
         ("scalar", "ա".to_string()),
         ("alternating windows and scalar", format!("{}ა", "a".repeat(16))),
+        ("as many unsupported letters as a window may have", format!("{}ŉŉŉ", "a".repeat(26))),
         ("mixed lengths", "aßაΐ漢𐐨éЖИ".to_string()),
         ("sigmas", "Σ".to_string()),
         ("sigmas and full stops", format!("aΣ{}Σ ", ".".repeat(500))),

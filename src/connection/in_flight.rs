@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::context::{Context, SMALL_REQUEST, UNCHARGED_BYTES};
+use super::context::{Context, MAX_SEND_BACK, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, Retired};
 use super::millis::Millis;
-use super::passthrough::MAX_SEND_BACK;
 use crate::protocol::{Needed, RequestCounts};
 
 /// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that

@@ -1,12 +1,13 @@
 //! Large input of a protocol that does not look at it: dropped or sent back in the kernel, without a copy.
 //!
-//! Whether that is cheaper than reading shows in what the last read returned, so that small messages are always read.
+//! A connection begins to do that after a large read. Where input is sent back, a small message ends it again, because two
+//! copies of few bytes cost less than two calls of splice(2).
 
 use std::io::{self, ErrorKind};
 
 use log::{Level, log_enabled};
 
-use super::context::{Context, LARGEST_PACKET};
+use super::context::{Context, MAX_SEND_BACK};
 use super::in_flight::Output;
 use super::memory::Buffer;
 use super::read::ReadOutcome;
@@ -14,13 +15,9 @@ use super::state::{Connection, Phase, State};
 use super::stream::Stream;
 use crate::protocol::{Passthrough, RequestCounts};
 
-/// The least bytes of one read after which the next input is not read. Chosen without tuning: two calls of splice(2) and
-/// their pages cost as much as two copies of some of these bytes.
+/// The least bytes of one read after which the next input is not read. Chosen without tuning: half a packet of the
+/// loopback interface.
 const BULK: usize = 32 * 1024;
-
-/// The most bytes that are sent back at one wake-up. Measured (`make bench`): 252 KiB at once cost more, as pipe and
-/// socket are full more often; other numbers than multiples of a packet cost another packet.
-pub(super) const MAX_SEND_BACK: usize = 3 * LARGEST_PACKET;
 
 /// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
 /// is transformed and its reply.
@@ -85,6 +82,8 @@ impl Connection {
                     Ok(0) => ReadOutcome::EndOfInput,
                     Ok(length) => {
                         self.on_passed(context, length);
+                        // of whatever size it is: to drop it costs less than to read it
+                        self.set_passes_bulk(true);
                         ReadOutcome::Passed
                     }
                     Err(error) => ReadOutcome::of_error(&error),

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::connection::SentBack;
-use crate::sys::{Errno, Pipe, StreamSocket};
+use crate::sys::{Pipe, StreamSocket};
 
 /// The most pipes of a worker; beyond them input is read and written. Chosen: each call of a connection needs one, the
 /// others are for clients that do not take what is in theirs.
@@ -82,7 +82,7 @@ impl LentPipe {
     /// # Errors
     /// As recv(2); EAGAIN: nothing has arrived.
     pub fn send_back(&mut self, socket: &StreamSocket, n: usize) -> io::Result<SentBack> {
-        let received = again(|| self.pipe.fill(socket, n))?;
+        let received = self.pipe.fill(socket, n)?;
         self.held += received;
         Ok(SentBack { received, sent: self.send(socket, received).unwrap_or(0) })
     }
@@ -95,7 +95,7 @@ impl LentPipe {
         if n == 0 {
             return Ok(0);
         }
-        let sent = again(|| self.pipe.drain(socket, n))?;
+        let sent = self.pipe.drain(socket, n)?;
         self.held -= sent;
         Ok(sent)
     }
@@ -108,16 +108,6 @@ impl LentPipe {
         let length = (&self.pipe).read(into)?;
         self.held -= length;
         Ok(length)
-    }
-}
-
-/// Calls again after EINTR.
-fn again(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result.map_err(Into::into),
-        }
     }
 }
 

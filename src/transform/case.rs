@@ -6,10 +6,11 @@
 //! `out`.
 
 use super::output::Placed;
-use super::tables::{self, MAX_MAPPING_LEN, Mapped};
+use super::tables::{MAX_MAPPING_LEN, Mapped};
 use super::utf8::{self, InvalidUtf8};
 use super::window::WINDOW_LEN;
-use super::window::convert_text::Scratch;
+use super::window::byte_mapping::ByteMapping;
+use super::window::convert_text::{Lengths, Scratch};
 use super::window::lower::Lower;
 use super::window::upper::Upper;
 use super::{cpu_dispatch, sigma};
@@ -19,10 +20,11 @@ use super::{cpu_dispatch, sigma};
 /// tuning.
 const PREPROCESS_BLOCK: usize = 16 * 1024;
 
-/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Measured by group `scripts` of
-/// `benches/transform.rs`: a window that is not converted costs as much as the scalar conversion of 16 bytes, so that
-/// retrying costs at most as much as the run itself, and at most a sixteenth of it in text that windows never convert.
-const MIN_SCALAR_LEN: usize = 16;
+/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Derived: the lower bound is the
+/// window that could not be converted. Measured by group `scripts` of `benches/transform.rs`: such a window costs half as
+/// much as the scalar conversion of as many bytes, so that retrying costs at most half as much as the run itself, and at
+/// most an eighth of it in text that windows never convert.
+const MIN_SCALAR_LEN: usize = WINDOW_LEN;
 const MAX_SCALAR_LEN: usize = 256;
 
 /// The output of a scalar run: at most three times as many bytes as its input, which ends with a complete code point.
@@ -32,13 +34,13 @@ type ScalarBuffer = [u8; 3 * (MAX_SCALAR_LEN + utf8::MAX_LEN) + MAX_MAPPING_LEN]
 const EMPTY_SCALAR_BUFFER: ScalarBuffer = [0; size_of::<ScalarBuffer>()];
 
 /// The differences between upper and lower case.
-trait CaseMapping {
+trait CaseMapping: ByteMapping {
     /// Converts ASCII in place.
     fn convert_ascii(block: &mut [u8]);
     /// Calls [`convert_text::convert`](super::window::convert_text::convert).
     fn convert_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
-    /// Writes the other case of any code point, which starts at index `at`.
-    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped;
+    /// Calls [`convert_text::convert_to`](super::window::convert_text::convert_to).
+    fn convert_windows_to(text: &[u8], start: usize, out: &mut [u8], scratch: &mut Scratch) -> Lengths;
     /// The number of bytes before the first code point whose other case depends on the code points around it.
     fn context_free_len(text: &[u8]) -> usize;
 }
@@ -52,9 +54,8 @@ impl CaseMapping for Upper {
         cpu_dispatch::uppercase_windows(text, start, scratch)
     }
 
-    #[inline]
-    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
-        tables::upper().map(text, at, out)
+    fn convert_windows_to(text: &[u8], start: usize, out: &mut [u8], scratch: &mut Scratch) -> Lengths {
+        cpu_dispatch::uppercase_windows_to(text, start, out, scratch)
     }
 
     fn context_free_len(text: &[u8]) -> usize {
@@ -71,9 +72,8 @@ impl CaseMapping for Lower {
         cpu_dispatch::lowercase_windows(text, start, scratch)
     }
 
-    #[inline]
-    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
-        sigma::resolve(tables::lower().map(text, at, out), text, at, out)
+    fn convert_windows_to(text: &[u8], start: usize, out: &mut [u8], scratch: &mut Scratch) -> Lengths {
+        cpu_dispatch::lowercase_windows_to(text, start, out, scratch)
     }
 
     fn context_free_len(text: &[u8]) -> usize {
@@ -95,8 +95,8 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
 /// index up to which the text is converted.
 ///
 /// Conversion stops before a code point that is incomplete, whose other case depends on context, or that changes its
-/// length, and after about `scalar_budget` code points of scalar conversion. [`uppercase`] then converts the rest, or
-/// the whole text again: conversion is idempotent.
+/// length, and after about `scalar_budget` code points of scalar conversion (those that are mapped one by one in a window
+/// are few and do not count). [`uppercase`] then converts the rest, or the whole text again: conversion is idempotent.
 pub(super) fn preprocess_uppercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
     preprocess::<Upper>(text, done, scalar_budget)
 }
@@ -156,11 +156,7 @@ fn convert_from<M: CaseMapping>(text: &mut [u8], start: usize, out: &mut [u8]) -
     let mut length = converter.done;
     out[..length].copy_from_slice(&text[..length]);
     while converter.done < text.len() {
-        let start = converter.done;
-        converter.convert_windows::<M>(text);
-        let windows = &text[start..converter.done];
-        out[length..length + windows.len()].copy_from_slice(windows);
-        length += windows.len();
+        length += converter.convert_windows_to::<M>(text, &mut out[length..]);
         let mut run = EMPTY_SCALAR_BUFFER;
         let ScalarRun { input_len, output_len } = converter.convert_scalar::<M>(text, &mut run);
         out[length..length + output_len].copy_from_slice(&run[..output_len]);
@@ -222,6 +218,16 @@ impl Converter {
         self.done = reached;
     }
 
+    /// Converts windows to `out`, like [`Converter::convert_windows`]. Returns the length of the output.
+    fn convert_windows_to<M: CaseMapping>(&mut self, text: &[u8], out: &mut [u8]) -> usize {
+        let Lengths { input, output } = M::convert_windows_to(text, self.done, out, &mut Scratch::new());
+        if input >= WINDOW_LEN {
+            self.scalar_len = MIN_SCALAR_LEN;
+        }
+        self.done += input;
+        output
+    }
+
     /// Converts a scalar run from `done` on, which it does not advance, and writes the output to `run`.
     fn convert_scalar<M: CaseMapping>(&mut self, text: &[u8], run: &mut ScalarBuffer) -> ScalarRun {
         let end = text.len().min(self.done + self.scalar_len);
@@ -229,7 +235,7 @@ impl Converter {
         let (mut at, mut output_len, mut count) = (self.done, 0, 0);
         while at < end {
             let Some(out) = run.get_mut(output_len..).and_then(|rest| rest.first_chunk_mut()) else { break };
-            let mapped = M::map_code_point(text, at, out);
+            let mapped = map_scalar::<M>(text, at, out);
             at += mapped.input_len;
             output_len += mapped.output_len;
             count += 1;
@@ -237,4 +243,16 @@ impl Converter {
         self.scalar_budget = self.scalar_budget.saturating_sub(count);
         ScalarRun { input_len: at - self.done, output_len }
     }
+}
+
+/// Writes the other case of a code point: of ASCII without the table, whose first branch it would take anyway.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loop over a text, like `CaseTable::map`")]
+fn map_scalar<M: CaseMapping>(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+    let byte = text[at];
+    if byte.is_ascii() {
+        out[0] = M::apply(byte, M::ascii(byte));
+        return Mapped { is_cased: false, input_len: 1, output_len: 1 };
+    }
+    M::map_code_point(text, at, out)
 }

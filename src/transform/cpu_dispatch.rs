@@ -6,7 +6,7 @@
 
 use multiversion::multiversion;
 
-use super::window::convert_text::{self, Scratch};
+use super::window::convert_text::{self, Lengths, Scratch};
 use super::window::lower::Lower;
 use super::window::reverse;
 use super::window::upper::Upper;
@@ -33,6 +33,18 @@ pub(super) fn uppercase_windows(text: &mut [u8], start: usize, scratch: &mut Scr
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn lowercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
     convert_text::convert::<Lower>(text, start, scratch)
+}
+
+/// Calls [`convert_text::convert_to`] for upper case.
+#[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
+pub(super) fn uppercase_windows_to(text: &[u8], start: usize, out: &mut [u8], scratch: &mut Scratch) -> Lengths {
+    convert_text::convert_to::<Upper>(text, start, out, scratch)
+}
+
+/// Calls [`convert_text::convert_to`] for lower case.
+#[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
+pub(super) fn lowercase_windows_to(text: &[u8], start: usize, out: &mut [u8], scratch: &mut Scratch) -> Lengths {
+    convert_text::convert_to::<Lower>(text, start, out, scratch)
 }
 
 /// Reverses the order of the bytes.

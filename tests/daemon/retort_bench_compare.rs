@@ -58,8 +58,10 @@ fn few_intervals_cannot_tell() {
 fn other_loads_and_bad_files_are_refused_before_the_run() {
     let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
     let address = daemon.address("frame").to_string();
-    let report = good(measured(&address, &["--duration", "50ms", "--size", "32"])).to_string();
+    let [report, mixed] = ["ascii", "mixed"]
+        .map(|text| good(measured(&address, &["-n", "100", "--size", "32", "--text", text])).to_string());
     for (text, words) in [
+        (mixed.as_str(), "it measured 'frame uppercase, 32 bytes of mixed text, 16 connections, 1 in flight on each'"),
         (report.as_str(), "it measured 'frame uppercase, 32 bytes, 16 connections, 1 in flight on each'"),
         (&report[..report.len() / 2], "it is not a complete JSON report"),
         ("", "it is empty"),
@@ -73,4 +75,28 @@ fn other_loads_and_bad_files_are_refused_before_the_run() {
     let gone = directory.path("gone.json");
     let output = bench(&address, &["--compare", gone.to_str().expect("UTF-8")]);
     assert_eq!((output.status.code(), fs::exists(gone).expect("look for the file")), (Some(2), false));
+}
+
+#[test]
+fn earlier_runs_are_drawn_over_a_new_one() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let earlier = directory.write("earlier.json", good(measured(&address, &["-n", "100", "--size", "32"])).to_string());
+    let plot = directory.path("latency.svg").to_str().expect("UTF-8").to_owned();
+    let drawn = bench(&address, &["-n", "100", "--svg", &plot, "--overlay", &earlier]);
+    assert_eq!(drawn.status.code(), Some(0));
+    let svg = fs::read_to_string(&plot).expect("a drawing");
+    let title = "earlier.json: frame uppercase, 32 bytes, 16 connections, 1 in flight on each";
+    assert!(svg.contains("class=\"curve run1\"") && svg.contains(title), "{svg}");
+    let five = ["--overlay", &earlier].repeat(5);
+    for (arguments, words) in [
+        ([&["--svg", &plot][..], &five].concat(), "--overlay: 5 runs, of at most 4"),
+        (vec!["--svg", &plot, "--overlay", "gone.json"], "cannot read gone.json"),
+        (vec!["--overlay", &earlier], "--svg <FILE>"),
+    ] {
+        let output = bench(&address, &arguments);
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(message.contains(words), "{message}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! What a load generator tells while it runs.
 
+#[cfg(test)]
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -26,4 +28,36 @@ pub trait Monitor: fmt::Debug {
 
     /// The state of the run, a few times a second.
     fn progress(&self, state: &RunState);
+}
+
+/// Keeps the intervals of a run, and ends its measurement after a number of them.
+#[cfg(test)]
+#[derive(Debug)]
+pub struct KeptIntervals {
+    intervals: RefCell<Vec<Interval>>,
+    limit: usize,
+}
+
+#[cfg(test)]
+impl KeptIntervals {
+    /// The measurement ends after `limit` intervals.
+    pub fn new(limit: usize) -> Self {
+        Self { intervals: RefCell::default(), limit }
+    }
+
+    /// The intervals.
+    pub fn into_inner(self) -> Vec<Interval> {
+        self.intervals.into_inner()
+    }
+}
+
+#[cfg(test)]
+impl Monitor for KeptIntervals {
+    fn interval(&self, interval: &Interval) -> ControlFlow<()> {
+        let mut intervals = self.intervals.borrow_mut();
+        intervals.push(interval.clone());
+        if intervals.len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn progress(&self, _: &RunState) {}
 }

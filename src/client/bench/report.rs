@@ -12,7 +12,7 @@ use super::workload::DEFAULT_ACTION;
 use super::{interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION, Status};
 use crate::client::json::{Map, Value, json, rounded, seconds};
-use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
+use crate::client::options::{BenchOptions, RateRange, Slo, Stage, TextKind};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
 
@@ -203,8 +203,14 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
         LoadModel::Open { reconnect: false } => offered_rate(options),
         LoadModel::Open { reconnect: true } => offered_rate(options) + ", one per connection",
     };
-    let size = if options.protocol.takes_messages() { counted(options.size, "byte") + ", " } else { String::new() };
-    format!("{}{action}, {size}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+    let message = if options.protocol.takes_messages() { message(options) + ", " } else { String::new() };
+    format!("{}{action}, {message}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+}
+
+/// The length of a message, and its text unless that is ASCII.
+fn message(options: &BenchOptions) -> String {
+    let length = counted(options.size, "byte");
+    if options.text == TextKind::Ascii { length } else { format!("{length} of {} text", options.text.name()) }
 }
 
 /// The rate of an open loop, in words.

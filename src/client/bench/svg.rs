@@ -7,8 +7,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::figures::{in_unit, readable};
+use super::earlier_run::EarlierRun;
+use super::figures::{STEPS_PER_HALF, in_unit, readable};
 use super::latencies::Latencies;
+use crate::client::json::Value;
 use crate::client::xml::escaped;
 
 // Pixels. Chosen: as wide as a README, with room at the left for `100 ms` and below for the percentiles.
@@ -30,6 +32,10 @@ const TICKS: [(f64, &str); 7] = [
     (0.99999, "99.999%"),
 ];
 
+/// The most earlier runs that a drawing has. Derived: each has a color and a dash pattern, which differ also where colors
+/// look alike.
+pub const MAX_OVERLAYS: usize = 4;
+
 /// Percentiles whose latency is written at the curve.
 const MARKS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
@@ -41,7 +47,12 @@ const STYLE: &str = "
   .ground { fill: #ffffff; stroke: #d0d7de; }
   .grid { stroke: #e6eaef; stroke-width: 1; }
   .area { fill: #0969da; opacity: 0.12; }
-  .curve { fill: none; stroke: #0969da; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
+  .curve { fill: none; stroke-width: 2.5; stroke-linejoin: round; }
+  .run0 { stroke: #0969da; }
+  .run1 { stroke: #bc4c00; stroke-dasharray: 8 4; }
+  .run2 { stroke: #1a7f37; stroke-dasharray: 2 3; }
+  .run3 { stroke: #8250df; stroke-dasharray: 12 3 2 3; }
+  .run4 { stroke: #656d76; stroke-dasharray: 5 5; }
   .dot { fill: #ffffff; stroke: #0969da; stroke-width: 2; }
   @media (prefers-color-scheme: dark) {
     text { fill: #9198a1; }
@@ -50,10 +61,48 @@ const STYLE: &str = "
     .ground { fill: #0d1117; stroke: #3d444d; }
     .grid { stroke: #262c36; }
     .area { fill: #58a6ff; }
-    .curve { stroke: #58a6ff; }
+    .run0 { stroke: #58a6ff; }
+    .run1 { stroke: #f0883e; }
+    .run2 { stroke: #3fb950; }
+    .run3 { stroke: #bc8cff; }
+    .run4 { stroke: #9198a1; }
     .dot { fill: #0d1117; stroke: #58a6ff; }
   }
 ";
+
+/// Latency by percentile of one run.
+#[derive(Debug)]
+pub struct Curve {
+    title: String,
+    /// Shares of the requests, in rising order, and the latency in nanoseconds that each did not exceed.
+    points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// The curve of these latencies.
+    #[must_use]
+    pub fn new(title: &str, latencies: &Latencies) -> Self {
+        let steps = latencies.percentile_steps(STEPS_PER_HALF).into_iter();
+        let points = steps.map(|step| (step.share, nanoseconds(step.latency))).collect();
+        Self { title: title.into(), points }
+    }
+
+    /// The curve in the report of an earlier run.
+    #[must_use]
+    pub fn of_report(earlier: &EarlierRun) -> Self {
+        let report = earlier.report();
+        let points = report["latency_curve"].as_array().into_iter().flatten();
+        let point = |point: &Value| Some((point["share"].as_f64()?, point["latency_us"].as_f64()? * 1e3));
+        let title = report["title"].as_str().unwrap_or_default();
+        Self { title: format!("{}: {title}", earlier.name), points: points.filter_map(point).collect() }
+    }
+
+    /// The number of digits of the rarest share, such as 2 for 99%; that of the maximum, 100%, is not one.
+    fn rarest(&self) -> f64 {
+        let shares = self.points.iter().map(|(share, _)| *share).filter(|share| *share < 1.0);
+        shares.map(|share| (1.0 / (1.0 - share)).log10()).fold(1.0, f64::max)
+    }
+}
 
 /// Maps percentiles and latencies to coordinates.
 struct Scale {
@@ -65,11 +114,11 @@ struct Scale {
 }
 
 impl Scale {
-    #[allow(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
-    fn of(latencies: &Latencies) -> Self {
-        let rarest = (latencies.count() as f64).log10().clamp(1.0, 6.0);
-        let lowest = nice_below(nanoseconds(latencies.min()));
-        let highest = nice_above(nanoseconds(latencies.at(1.0)));
+    fn of(curves: &[Curve]) -> Self {
+        let rarest = curves.iter().map(Curve::rarest).fold(1.0, f64::max).min(6.0);
+        let latencies = || curves.iter().flat_map(|curve| curve.points.iter().map(|(_, latency)| *latency));
+        let lowest = nice_below(latencies().fold(f64::INFINITY, f64::min));
+        let highest = nice_above(latencies().fold(0.0, f64::max));
         Self { rarest, lowest: lowest.log10(), highest: highest.max(lowest * 2.0).log10() }
     }
 
@@ -89,9 +138,9 @@ impl Scale {
     }
 }
 
-/// The whole SVG document; `title` need not be escaped.
+/// The whole SVG document: the curve of `latencies`, over those of earlier runs. Titles need not be escaped.
 #[must_use]
-pub fn document(title: &str, latencies: &Latencies) -> String {
+pub fn document(title: &str, latencies: &Latencies, earlier: Vec<Curve>) -> String {
     let mut svg = String::new();
     let _ = write!(
         svg,
@@ -103,11 +152,20 @@ pub fn document(title: &str, latencies: &Latencies) -> String {
         HEIGHT - 1.0,
         title = escaped(title),
     );
-    if latencies.count() > 0 {
-        let scale = Scale::of(latencies);
+    let mut curves = earlier;
+    curves.insert(0, Curve::new(title, latencies));
+    if curves.iter().any(|curve| !curve.points.is_empty()) {
+        let scale = Scale::of(&curves);
         axes(&mut svg, &scale);
-        curve(&mut svg, &scale, latencies);
-        marks(&mut svg, &scale, latencies);
+        for (index, curve) in curves.iter().enumerate().rev() {
+            draw(&mut svg, &scale, index, curve);
+        }
+        if latencies.count() > 0 {
+            marks(&mut svg, &scale, latencies);
+        }
+        if curves.len() > 1 {
+            legend(&mut svg, &curves);
+        }
     }
     svg.push_str("</svg>\n");
     svg
@@ -144,17 +202,43 @@ fn axes(svg: &mut String, scale: &Scale) {
     );
 }
 
-fn curve(svg: &mut String, scale: &Scale, latencies: &Latencies) {
-    let steps = 300;
+/// Draws a curve, by its number the curve of this run or one of the earlier ones.
+fn draw(svg: &mut String, scale: &Scale, number: usize, curve: &Curve) {
     let mut points = String::new();
-    for step in 0..=steps {
-        let rarity = scale.rarest * f64::from(step) / f64::from(steps);
-        let share = 1.0 - 10f64.powf(-rarity);
-        let _ = write!(points, "{:.1},{:.1} ", scale.x(share), scale.y(nanoseconds(latencies.at(share))));
+    for (share, latency) in &curve.points {
+        let _ = write!(points, "{:.1},{:.1} ", scale.x(*share), scale.y(*latency));
     }
-    let (end, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    let _ = writeln!(svg, "<polygon class=\"area\" points=\"{LEFT},{ground} {points}{end},{ground}\"/>");
-    let _ = writeln!(svg, "<polyline class=\"curve\" points=\"{}\"/>", points.trim_end());
+    let points = points.trim_end();
+    if number == 0 {
+        let (end, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let _ = writeln!(svg, "<polygon class=\"area\" points=\"{LEFT},{ground} {points} {end},{ground}\"/>");
+    }
+    let _ = writeln!(svg, "<polyline class=\"curve {}\" points=\"{points}\"/>", class(number));
+}
+
+/// The style of a curve.
+fn class(number: usize) -> String {
+    format!("run{}", number.min(MAX_OVERLAYS))
+}
+
+/// A line for each run at the bottom right, where curves seldom are.
+fn legend(svg: &mut String, curves: &[Curve]) {
+    let right = WIDTH - RIGHT - 12.0;
+    let mut y = HEIGHT - BOTTOM - 14.0;
+    for (number, curve) in curves.iter().enumerate().rev() {
+        let title = if number == 0 { "this run" } else { curve.title.as_str() };
+        let _ = writeln!(
+            svg,
+            "<line class=\"curve {}\" x1=\"{}\" y1=\"{y}\" x2=\"{right}\" y2=\"{y}\"/>\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            class(number),
+            right - 40.0,
+            right - 48.0,
+            y + 4.0,
+            escaped(title),
+        );
+        y -= 18.0;
+    }
 }
 
 fn marks(svg: &mut String, scale: &Scale, latencies: &Latencies) {
@@ -225,7 +309,7 @@ mod tests {
         latencies.record(25_000, 10_000);
         latencies.record(3_000_000, 90);
         latencies.record(40_000_000, 1);
-        let scale = Scale::of(&latencies);
+        let scale = Scale::of(&[Curve::new("", &latencies)]);
         for share in [0.0, 0.5, 0.999, 0.999_999_9] {
             let (x, y) = (scale.x(share), scale.y(nanoseconds(latencies.at(share))));
             assert!((LEFT..=WIDTH - RIGHT).contains(&x), "{x}");
@@ -235,7 +319,19 @@ mod tests {
 
     #[test]
     fn title_is_escaped_and_an_empty_plot_is_valid() {
-        let svg = document("a < b", &Latencies::new());
+        let svg = document("a < b", &Latencies::new(), Vec::new());
         assert!(svg.contains("a &lt; b") && svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn earlier_runs_have_curves_and_lines_in_the_legend() {
+        let mut latencies = Latencies::new();
+        latencies.record(25_000, 1000);
+        let curve = |title: &str| Curve { title: title.into(), points: vec![(0.0, 1e4), (0.9, 1e6), (1.0, 5e7)] };
+        let svg = document("new", &latencies, vec![curve("old <1>"), curve("older")]);
+        for part in ["class=\"curve run1\"", "class=\"curve run2\"", "old &lt;1&gt;", ">older<", ">this run<"] {
+            assert!(svg.contains(part), "{part}");
+        }
+        assert!(!document("new", &latencies, Vec::new()).contains("this run"));
     }
 }

@@ -271,33 +271,17 @@ fn progress_of_all(states: &[RunState]) -> RunState {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
 
     use clap::Parser;
 
     use super::*;
+    use crate::client::bench::monitor::KeptIntervals;
     use crate::client::bench::workload::Workload;
     use crate::client::options::{Command, Options};
     use crate::client::target::Target;
     use crate::sys::SocketAddress;
-
-    /// Keeps the intervals, and stops after `limit` of them.
-    #[derive(Debug)]
-    struct Told {
-        intervals: RefCell<Vec<Interval>>,
-        limit: usize,
-    }
-
-    impl Monitor for Told {
-        fn interval(&self, interval: &Interval) -> ControlFlow<()> {
-            self.intervals.borrow_mut().push(interval.clone());
-            if self.intervals.borrow().len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        }
-
-        fn progress(&self, _: &RunState) {}
-    }
 
     fn echo_server() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
@@ -325,10 +309,10 @@ mod tests {
 
     fn measure(words: &str, limit: usize) -> (Measurement, Vec<Interval>) {
         with_load(words, |load| {
-            let told = Told { intervals: RefCell::default(), limit };
+            let told = KeptIntervals::new(limit);
             let interrupts = Interrupts::watch().expect("watch for signals");
             let measurement = run(load, &interrupts, &told).expect("no error").expect("no signal");
-            (measurement, told.intervals.into_inner())
+            (measurement, told.into_inner())
         })
     }
 
@@ -376,7 +360,7 @@ mod tests {
         let stops = stop_events(2).expect("two events");
         let shared = Shared { stops, wake: EventFd::new().expect("an event"), gate: RwLock::new(()) };
         let (sender, events) = mpsc::channel();
-        let unwatched = Told { intervals: RefCell::default(), limit: usize::MAX };
+        let unwatched = KeptIntervals::new(usize::MAX);
         let closed = shared.gate.write().expect("nobody panicked");
         let mut coordinator = Coordinator::new(&shared, closed, &unwatched);
         let part =

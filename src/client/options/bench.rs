@@ -192,6 +192,14 @@ pub enum TextKind {
     Changing,
 }
 
+impl TextKind {
+    /// The name of the value.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// The part of each reply that a benchmark verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Verify {

@@ -10,6 +10,9 @@ pub struct BenchFiles {
     /// Draw latency by percentile; an earlier file is kept until the drawing is complete
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub svg: Option<PathBuf>,
+    /// Draw the latencies of an earlier run into the drawing of --svg, too, from its JSON report; up to four times
+    #[arg(long, value_name = "FILE", help_heading = "Output", requires = "svg")]
+    pub overlay: Vec<PathBuf>,
     #[arg(
         long,
         value_name = "FILE",

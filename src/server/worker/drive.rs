@@ -80,7 +80,8 @@ impl Driver {
     #[inline(never)]
     fn lend_pipe(&mut self, session: &mut Session) {
         let stream = session.stream.plain().filter(|stream| stream.wants_pipe());
-        if let Some((stream, pipe)) = stream.zip(self.pipes.lend()) {
+        let Some(stream) = stream else { return };
+        if let Some(pipe) = self.pipes.lend() {
             stream.lend(pipe);
         }
     }

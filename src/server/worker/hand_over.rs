@@ -6,6 +6,8 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Sender};
 
+use log::debug;
+
 use super::Worker;
 use super::accept::AcceptedConnection;
 use crate::connection::{Connection, Impaired, has_headroom};
@@ -106,7 +108,7 @@ impl Worker {
         for slot in 0..self.table.slots() {
             let Some((_, session)) = self.table.at(slot) else { continue };
             if let Err(error) = session.connection.take_held(&mut session.stream, &mut self.driver.context) {
-                log::debug!("cannot hand a connection over: {error}");
+                debug!("cannot hand a connection over: {error}");
             }
             if let Some(pipe) = session.stream.get_mut().take_spare_pipe() {
                 self.driver.pipes.take_back(pipe);

@@ -1,5 +1,7 @@
 //! The case mapping of a single byte in its context, and the comparisons that it is made of.
 
+use super::super::tables::{MAX_MAPPING_LEN, Mapped};
+
 /// A byte and its neighbours in the text.
 #[derive(Clone, Copy)]
 pub(in crate::transform) struct ByteContext {
@@ -34,10 +36,14 @@ pub(in crate::transform) trait ByteMapping {
     fn greek(at: ByteContext) -> Change;
     /// U+0400..U+047F (D0, D1).
     fn cyrillic(at: ByteContext) -> Change;
-    /// U+1E00..U+1EFF (E1 B8..BB); other code points that start with E1 are unsupported.
+    /// U+1E00..U+1EFF (E1 B8..BB); other code points that start with E1, except for Greek, are unsupported.
     fn latin_additional(at: ByteContext) -> Change;
+    /// U+1F00..U+1FFF (E1 BC..BF).
+    fn greek_extended(at: ByteContext) -> Change;
     /// Whether the byte belongs to an unsupported code point of three or four bytes that does not start with E1.
     fn is_unsupported_long(at: ByteContext) -> bool;
+    /// Writes the other case of any code point, which starts at index `at`.
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped;
 }
 
 /// `amount` if the condition holds, else 0.
@@ -83,7 +89,7 @@ pub(super) fn latin_additional(
 ) -> Change {
     let ends = (two_before == 0xe1) & within(before, 0xb8, 0xbb);
     let irregular = (before == 0xba) & within(byte, 0x96, 0x9f);
-    let other = (before == 0xe1) & !within(byte, 0xb8, 0xbb); // Georgian, Cherokee, Greek Extended
+    let other = (before == 0xe1) & !at_least(byte, 0xb8); // Georgian, Cherokee
     Change { delta: mask_if(ends & is_to_change, 1), unsupported: ends & irregular | other }
 }
 

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use super::super::tables::{MAX_MAPPING_LEN, Mapped};
+use super::super::utf8;
 use super::byte_mapping::ByteMapping;
+use super::convert_window::Marks;
 use super::{CONTEXT_BEFORE, WINDOW_LEN, Window, convert_window};
 
 /// Working memory of [`convert`], which the caller owns: local variables would be split into single bytes by the
@@ -19,8 +22,13 @@ impl Scratch {
     }
 }
 
-/// Converts a text in place, from index `start` to its end or to the first unsupported code point. Returns the index at
-/// which it ends. A code point starts at `start` and at the start of each window.
+/// The most marks of a window whose unsupported code points are mapped one by one. With more, scalar conversion of the
+/// whole window takes less time (measured by group `scripts` of `benches/transform.rs`).
+const MAX_MARKS: u32 = 6;
+
+/// Converts a text in place, from index `start` to its end, to the first window with many unsupported code points, or to
+/// the first unsupported code point that changes its length. Returns the index at which it ends. A code point starts at
+/// `start` and at the start of each window.
 ///
 /// A window is written to the text after the next one is converted, so that no load has to wait for an overlapping
 /// store.
@@ -32,10 +40,13 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
     while at < text.len() {
         let window = window_at(text, at, copy);
         let length = (WINDOW_LEN - split_len(window)).min(text.len() - at);
-        if let Some(place) = convert_window::convert::<L>(window, converted) {
-            write(text, unwritten..at, previous);
-            write(text, at..at + place, converted);
-            return at + place;
+        let marks = convert_window::convert::<L>(window, converted);
+        if marks != 0 {
+            if let Some(place) = patch::<L>(text, at..at + length, marks, converted) {
+                write(text, unwritten..at, previous);
+                write(text, at..place, converted);
+                return place;
+            }
         }
         if at > unwritten {
             match text[unwritten..].first_chunk_mut() {
@@ -50,6 +61,131 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
     }
     write(text, unwritten..at, previous);
     at
+}
+
+/// Converts the unsupported code points of the window at `range`. Returns the index of the first one that cannot be
+/// converted in place.
+#[inline(never)]
+fn patch<L: ByteMapping>(
+    text: &[u8],
+    range: Range<usize>,
+    marks: Marks,
+    converted: &mut [u8; WINDOW_LEN],
+) -> Option<usize> {
+    let mut unsupported = Unsupported { text, range: range.clone(), marks };
+    if marks.count_ones() > MAX_MARKS {
+        return unsupported.next();
+    }
+    for at in unsupported {
+        let mut out = [0; MAX_MAPPING_LEN];
+        let Mapped { input_len, output_len, .. } = L::map_code_point(text, at, &mut out);
+        if input_len != output_len {
+            return Some(at);
+        }
+        converted[at - range.start..][..output_len].copy_from_slice(&out[..output_len]);
+    }
+    None
+}
+
+/// The indexes at which the marked code points of a window start, without one that continues after it.
+struct Unsupported<'a> {
+    text: &'a [u8],
+    /// The window in the text.
+    range: Range<usize>,
+    marks: Marks,
+}
+
+impl Iterator for Unsupported<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.marks == 0 {
+            return None;
+        }
+        let mut start = self.range.start + self.marks.trailing_zeros() as usize;
+        while start > self.range.start && self.text.get(start).is_some_and(|byte| utf8::is_continuation(*byte)) {
+            start -= 1;
+        }
+        let end = start + utf8::sequence_len(*self.text.get(start)?);
+        if end > self.range.end {
+            return None;
+        }
+        let done = end - self.range.start;
+        self.marks &= Marks::MAX << (done - 1) << 1; // not at once: `done` may be the number of bits
+        Some(start)
+    }
+}
+
+/// The lengths of a converted part of a text, in bytes.
+pub(in crate::transform) struct Lengths {
+    pub(in crate::transform) input: usize,
+    pub(in crate::transform) output: usize,
+}
+
+/// Converts a text from index `start` on to `out`, to its end or to the first window with many unsupported code points.
+///
+/// # Panics
+/// If `out` is shorter than the output.
+#[inline(always)]
+pub(in crate::transform) fn convert_to<L: ByteMapping>(
+    text: &[u8],
+    start: usize,
+    out: &mut [u8],
+    scratch: &mut Scratch,
+) -> Lengths {
+    let Scratch { copy, converted, .. } = scratch;
+    let (mut at, mut output) = (start, 0);
+    while at < text.len() {
+        let window = window_at(text, at, copy);
+        let length = (WINDOW_LEN - split_len(window)).min(text.len() - at);
+        let marks = convert_window::convert::<L>(window, converted);
+        if marks.count_ones() > MAX_MARKS {
+            break;
+        }
+        output += match out[output..].first_chunk_mut() {
+            Some(whole) if marks == 0 => {
+                *whole = *converted;
+                length
+            }
+            _ => write_mapped::<L>(text, at..at + length, marks, converted, &mut out[output..]),
+        };
+        at += length;
+    }
+    Lengths { input: at - start, output }
+}
+
+/// Writes the window at `range` to `out`, with its unsupported code points. Returns the length of the output.
+#[inline(never)]
+fn write_mapped<L: ByteMapping>(
+    text: &[u8],
+    range: Range<usize>,
+    marks: Marks,
+    converted: &[u8; WINDOW_LEN],
+    out: &mut [u8],
+) -> usize {
+    let mut padded = [0; 2 * WINDOW_LEN];
+    padded[..WINDOW_LEN].copy_from_slice(converted);
+    let (mut done, mut output) = (range.start, 0);
+    for at in (Unsupported { text, range: range.clone(), marks }) {
+        output += write_part::<WINDOW_LEN>(&padded[done - range.start..], at - done, &mut out[output..]);
+        let mut mapping = [0; MAX_MAPPING_LEN];
+        let mapped = L::map_code_point(text, at, &mut mapping);
+        output += write_part::<MAX_MAPPING_LEN>(&mapping, mapped.output_len, &mut out[output..]);
+        done = at + mapped.input_len;
+    }
+    output + write_part::<WINDOW_LEN>(&padded[done - range.start..], range.end - done, &mut out[output..])
+}
+
+/// Writes the first `length` bytes of `from`, and where there is room the bytes after them, which the next part
+/// overwrites: a copy of constant length takes less time. Returns `length`.
+#[inline(always)]
+fn write_part<const WHOLE: usize>(from: &[u8], length: usize, out: &mut [u8]) -> usize {
+    match (from.first_chunk::<WHOLE>(), out.first_chunk_mut::<WHOLE>()) {
+        (Some(from), Some(out)) => *out = *from,
+        _ => out[..length].copy_from_slice(&from[..length]),
+    }
+    length
 }
 
 /// Writes the first bytes of a converted window to `place`.

@@ -6,7 +6,6 @@
 //! converted but reported. Each script has a loop of its own, and a window runs the loops of the scripts that it has,
 //! which takes less time than one loop for all.
 
-use super::super::utf8;
 use super::byte_mapping::{ByteContext, ByteMapping, Change, mask_if, within};
 use super::{CONTEXT_BEFORE, WINDOW_LEN, Window};
 
@@ -37,6 +36,7 @@ impl Changes {
         self.add(window, scripts & GREEK, L::greek);
         self.add(window, scripts & OTHER_TWO_BYTE, L::other_two_byte);
         self.add(window, scripts & LATIN_ADDITIONAL, L::latin_additional);
+        self.add(window, scripts & GREEK_EXTENDED, L::greek_extended);
         self.add(window, scripts & OTHER_LONG, |at| Change { delta: 0, unsupported: L::is_unsupported_long(at) });
     }
 }
@@ -59,14 +59,16 @@ fn script_of(byte: u8) -> u8 {
 const GREEK: u8 = 1;
 const OTHER_TWO_BYTE: u8 = 2;
 const LATIN_ADDITIONAL: u8 = 4;
-const OTHER_LONG: u8 = 8;
+const GREEK_EXTENDED: u8 = 8;
+const OTHER_LONG: u8 = 16;
 
-/// The script of code points that start with this byte, if it is [`LESS_COMMON`].
+/// The script of code points that start with this byte or the one before it, if it is [`LESS_COMMON`].
 #[inline(always)]
-fn less_common_script_of(byte: u8) -> u8 {
+fn less_common_script_of(before: u8, byte: u8) -> u8 {
     mask_if(within(byte, 0xce, 0xcf), GREEK)
         | mask_if(within(byte, 0xc4, 0xcd) | within(byte, 0xd2, 0xd6), OTHER_TWO_BYTE)
-        | mask_if(byte == 0xe1, LATIN_ADDITIONAL)
+        | mask_if((before == 0xe1) & !within(byte, 0xbc, 0xbf), LATIN_ADDITIONAL)
+        | mask_if((before == 0xe1) & within(byte, 0xbc, 0xbf), GREEK_EXTENDED)
         | mask_if((byte == 0xe2) | within(byte, 0xea, 0xff), OTHER_LONG)
 }
 
@@ -74,20 +76,24 @@ fn less_common_script_of(byte: u8) -> u8 {
 ///
 /// In two loops: each of them compiles to vector instructions, a single loop does not.
 #[inline(always)]
-fn scripts_in(window: &Window, script_of: impl Fn(u8) -> u8) -> u8 {
+fn scripts_in(window: &Window, script_of: impl Fn(u8, u8) -> u8) -> u8 {
     let mut scripts = [0; WINDOW_LEN];
     for at in 0..WINDOW_LEN {
-        scripts[at] = script_of(window[CONTEXT_BEFORE + at]);
+        scripts[at] = script_of(window[CONTEXT_BEFORE + at - 1], window[CONTEXT_BEFORE + at]);
     }
     scripts.iter().fold(0, |all, script| all | script)
 }
 
-/// Converts a window. Returns the index at which its first unsupported code point starts, if it has one.
+/// The bytes of a window that belong to unsupported code points, a bit each, the first byte lowest: at least one byte
+/// of each of these code points.
+pub(super) type Marks = u64;
+
+/// Converts a window, except for its unsupported code points, whose bytes are unspecified in `converted`.
 ///
 /// The bytes of a code point that continues after the window are converted, too.
 #[inline(always)]
-pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WINDOW_LEN]) -> Option<usize> {
-    let scripts = scripts_in(window, script_of);
+pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WINDOW_LEN]) -> Marks {
+    let scripts = scripts_in(window, |_, byte| script_of(byte));
     let mut changes = Changes { delta: [0; WINDOW_LEN], unsupported: [0; WINDOW_LEN] };
     changes.add(window, scripts & LATIN_1, L::latin_1);
     changes.add(window, scripts & CYRILLIC, L::cyrillic);
@@ -99,12 +105,14 @@ pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WIND
         let byte = window[CONTEXT_BEFORE + at];
         converted[at] = L::apply(byte, delta[at] | L::ascii(byte));
     }
-    (unsupported != [0; WINDOW_LEN]).then(|| start_of_first(window, &unsupported))
+    if unsupported == [0; WINDOW_LEN] { 0 } else { marks(&unsupported) }
 }
 
-/// The index at which the code point of the first marked byte starts.
-fn start_of_first(window: &Window, marks: &[u8; WINDOW_LEN]) -> usize {
-    let marked = marks.iter().position(|mark| *mark != 0).unwrap_or(0);
-    let start = window[CONTEXT_BEFORE..=CONTEXT_BEFORE + marked].iter().rposition(|byte| !utf8::is_continuation(*byte));
-    start.unwrap_or(marked)
+/// A bit for each byte, which is 0 or 255.
+fn marks(bytes: &[u8; WINDOW_LEN]) -> Marks {
+    let bits = |first: usize| {
+        let eight = u64::from_le_bytes(std::array::from_fn(|at| bytes[first + at] & 1));
+        eight.wrapping_mul(0x0102_0408_1020_4080) >> 56 // adds the lowest bits, each in its place
+    };
+    (0..WINDOW_LEN).step_by(8).rev().fold(0, |marks, first| marks << 8 | bits(first))
 }

@@ -1,6 +1,8 @@
-//! Lower case of ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek except for the sigma, Cyrillic up to
+//! Lower case of ASCII, Latin-1, Latin Extended-A and Additional, Greek except for the sigma, Cyrillic up to
 //! `Я`, and code points without case.
 
+use super::super::sigma;
+use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
@@ -39,6 +41,23 @@ impl ByteMapping for Lower {
     #[inline(always)]
     fn latin_additional(at: ByteContext) -> Change {
         byte_mapping::latin_additional(at, at.byte & 1 == 0)
+    }
+
+    #[inline(always)]
+    fn greek_extended(ByteContext { two_before, before, byte, .. }: ByteContext) -> Change {
+        let (is_1f00, is_1f40, capital) = (before == 0xbc, before == 0xbd, byte & 8 != 0);
+        let breathing = is_1f00 | is_1f40 & !at_least(byte, 0xb0); // Ἀ..Ὧ
+        // capitals in U+1F80..U+1FFF; the others are not assigned
+        let unsupported = is_1f00 & (byte & 0xf6 == 0x96)
+            | is_1f40 & ((byte & 0xf9 == 0x98) | (byte & 0xfe == 0x8e))
+            | within(before, 0xbe, 0xbf) & capital;
+        let is_last = two_before == 0xe1;
+        Change { delta: mask_if(is_last & breathing & capital, 0xf8), unsupported: is_last & unsupported }
+    }
+
+    #[inline(always)]
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+        sigma::resolve(tables::lower().map(text, at, out), text, at, out)
     }
 
     #[inline(always)]

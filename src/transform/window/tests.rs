@@ -1,11 +1,11 @@
 //! Window conversion compared with `str`, and the code points that it reports as unsupported.
 
-use super::convert_window::convert;
+use super::convert_window::{Marks, convert};
 use super::lower::Lower;
 use super::upper::Upper;
 use super::*;
 
-type Convert = fn(&Window, &mut [u8; WINDOW_LEN]) -> Option<usize>;
+type Convert = fn(&Window, &mut [u8; WINDOW_LEN]) -> Marks;
 
 const UPPER: Convert = convert::<Upper>;
 const LOWER: Convert = convert::<Lower>;
@@ -19,7 +19,7 @@ fn filled(code_point: char, convert: Convert) -> Option<([u8; WINDOW_LEN], usize
         code_point.encode_utf8(place);
     }
     let mut converted = [0; WINDOW_LEN];
-    convert(&window, &mut converted).is_none().then_some((converted, whole))
+    (convert(&window, &mut converted) == 0).then_some((converted, whole))
 }
 
 fn assert_equal_to_std(code_points: impl Iterator<Item = char>) -> usize {
@@ -62,14 +62,17 @@ fn common_scripts_are_supported() {
 }
 
 #[test]
-fn unsupported_code_point_is_reported_at_its_start() {
+fn an_unsupported_code_point_has_marks_and_its_neighbours_have_none() {
     for letter in ["ŉ", "ſ", "ΐ", "Ϗ", "ѡ", "Ɐ", "ა", "ẞ", "ﬀ", "𐐨"] {
         for at in [0, 1, 30, WINDOW_LEN - letter.len()] {
             let mut window = [b'a'; CONTEXT_BEFORE + WINDOW_LEN + 1];
             window[CONTEXT_BEFORE + at..][..letter.len()].copy_from_slice(letter.as_bytes());
             let mut converted = [0; WINDOW_LEN];
-            assert_eq!(UPPER(&window, &mut converted), Some(at), "{letter} at {at}");
+            let marks = UPPER(&window, &mut converted);
+            let own = (Marks::MAX >> (WINDOW_LEN - letter.len())) << at;
+            assert!(marks & own != 0 && marks & !own == 0, "{letter} at {at}: {marks:b}");
             assert_eq!(converted[..at], vec![b'A'; at]);
+            assert!(converted[at + letter.len()..].iter().all(|byte| *byte == b'A'));
         }
     }
 }

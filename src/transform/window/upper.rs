@@ -1,6 +1,7 @@
-//! Upper case of ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek, Cyrillic up to `џ`, and code points
-//! without case.
+//! Upper case of ASCII, Latin-1, Latin Extended-A and Additional, Greek that does not grow, Cyrillic up to `џ`, and code
+//! points without case.
 
+use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
@@ -42,6 +43,32 @@ impl ByteMapping for Upper {
     #[inline(always)]
     fn latin_additional(at: ByteContext) -> Change {
         byte_mapping::latin_additional(at, at.byte & 1 != 0)
+    }
+
+    #[inline(always)]
+    fn greek_extended(ByteContext { two_before, before, byte, after }: ByteContext) -> Change {
+        let (pair, is_1f00, is_1f40) = (byte & 0xfe, before == 0xbc, before == 0xbd);
+        let breathing = (is_1f00 | is_1f40 & !at_least(byte, 0xb0)) & (byte & 8 == 0); // ἀ..ὧ
+        // ὰ..ώ at B0..BD, whose capitals start with E1 BE and E1 BF
+        let accent = mask_if(pair == 0xb0, 0xf6)
+            | mask_if(within(byte, 0xb2, 0xb5), 0x2a)
+            | mask_if(pair == 0xb6, 0x1c)
+            | mask_if(pair == 0xba, 0x10)
+            | mask_if(pair == 0xbc, 2);
+        let second = mask_if(within(after, 0xb2, 0xbd), 0xfe) | mask_if(after & 0xfe == 0xb0, 0xff);
+        // ὐ ὒ ὔ ὖ grow, and so do most of U+1F80..U+1FFF; the others are not assigned
+        let unsupported = is_1f00 & (byte & 0xf6 == 0x96)
+            | is_1f40 & ((byte & 0xf9 == 0x90) | (pair == 0x86))
+            | within(before, 0xbe, 0xbf);
+        let last = mask_if(breathing, 0xf8) | mask_if(is_1f40, accent);
+        let is_last = two_before == 0xe1;
+        let is_second = (before == 0xe1) & (byte == 0xbd);
+        Change { delta: mask_if(is_last, last) | mask_if(is_second, second), unsupported: is_last & unsupported }
+    }
+
+    #[inline(always)]
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+        tables::upper().map(text, at, out)
     }
 
     #[inline(always)]

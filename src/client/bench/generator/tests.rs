@@ -1,7 +1,5 @@
-use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,7 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::*;
-use crate::client::bench::monitor::RunState;
+use crate::client::bench::monitor::KeptIntervals;
 use crate::client::bench::series::Interval;
 use crate::client::options::{Command, Options};
 use crate::sys::Interrupts;
@@ -23,37 +21,9 @@ fn batches_of_large_requests_are_bounded() {
     assert_eq!(copies(64, 0), 65);
 }
 
-/// Ignores what a generator tells.
-#[derive(Debug)]
-struct Unwatched;
-
-impl Monitor for Unwatched {
-    fn interval(&self, _: &Interval) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn progress(&self, _: &RunState) {}
-}
-
-/// Keeps the intervals that a generator passes on, and ends the measurement after `limit` of them.
-#[derive(Debug)]
-struct Intervals {
-    told: RefCell<Vec<Interval>>,
-    limit: usize,
-}
-
-impl Monitor for Intervals {
-    fn interval(&self, interval: &Interval) -> ControlFlow<()> {
-        self.told.borrow_mut().push(interval.clone());
-        if self.told.borrow().len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    fn progress(&self, _: &RunState) {}
-}
-
 /// Passes the generator of `retort bench ADDRESS -P echo`, with these further words, to `run`.
 fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
-    with_monitor(address, words, &Unwatched, run)
+    with_monitor(address, words, &KeptIntervals::new(usize::MAX), run)
 }
 
 /// As [`with_generator`], with this monitor.
@@ -107,7 +77,7 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
 #[test]
 fn intervals_are_passed_on_when_they_have_ended() {
     let told = |words: &str, limit| {
-        let monitor = Intervals { told: RefCell::default(), limit };
+        let monitor = KeptIntervals::new(limit);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
         let words = format!("--warm-up 5ms --interval 10ms {words}");
         let elapsed = with_monitor(nowhere, &words, &monitor, |mut generator| {
@@ -120,7 +90,7 @@ fn intervals_are_passed_on_when_they_have_ended() {
             generator.finish(50_000_000).elapsed.as_millis()
         });
         let bounds = |interval: &Interval| (interval.until.as_millis(), interval.requests, interval.partial);
-        (elapsed, monitor.told.borrow().iter().map(bounds).collect::<Vec<_>>())
+        (elapsed, monitor.into_inner().iter().map(bounds).collect::<Vec<_>>())
     };
     let whole = vec![(10, 2, false), (20, 1, false), (30, 0, false), (36, 3, true)];
     assert_eq!(told("--duration 36.5ms", 99), (36, whole));
