@@ -139,6 +139,12 @@ impl Context {
         }
     }
 
+    /// A recycled buffer for `capacity` bytes or more, if there is one, for work outside of the event loop: there a fresh
+    /// one costs the clearing of its pages, and nothing on the event loop.
+    pub(super) fn spare_buffer(&mut self, capacity: usize) -> Option<Buffer> {
+        if self.budget.has_slack() { self.pool.take_spare(capacity) } else { None }
+    }
+
     /// Keeps a buffer for the next large request, unless memory is short: the pool is charged to no connection.
     ///
     /// A large buffer that is not kept goes to [`Context::retired`], with the part of `charge` that covers it.

@@ -22,6 +22,8 @@ const HEADER_ROOM: usize = 64;
 pub struct OffloadJob {
     protocol: Box<dyn Protocol>,
     input: Buffer,
+    /// For the reply; `None` is one that is made when the job runs.
+    reply_buf: Option<Buffer>,
     needed: Needed,
     seed: u64,
     charge: Charge,
@@ -55,7 +57,7 @@ pub(super) enum OffloadOutcome {
 
 impl Connection {
     /// Makes a job of the request at the front of the saved input, if there is memory for its reply.
-    pub(super) fn offload(&mut self, context: &Context) -> OffloadOutcome {
+    pub(super) fn offload(&mut self, context: &mut Context) -> OffloadOutcome {
         let State::Busy(_, in_flight) = &mut self.state else { return OffloadOutcome::NoMemory };
         let (needed, seed) = (in_flight.needed, in_flight.seed);
         let bytes = needed.memory();
@@ -63,16 +65,19 @@ impl Connection {
             return OffloadOutcome::OverBudget { bytes };
         }
         let Ok(input) = in_flight.split_request(needed.request_len) else { return OffloadOutcome::NoMemory };
-        let (Some(charge), Some(protocol)) = (in_flight.charge.take(), self.protocol.take()) else {
+        let (Some(mut charge), Some(protocol)) = (in_flight.charge.take(), self.protocol.take()) else {
             debug_assert!(false, "a request in progress has a charge, and its connection a protocol");
             return OffloadOutcome::NoMemory;
         };
+        let reply_buf = context.spare_buffer(needed.reply_capacity + HEADER_ROOM);
+        charge.raise_unchecked(needed.request_len + reply_buf.as_ref().map_or(0, Buffer::resident));
         self.set_phase(Phase::Offloaded);
         self.served_any = true;
         self.count_offloaded(context);
         OffloadOutcome::Job(Box::new(OffloadJob {
             protocol,
             input,
+            reply_buf,
             needed,
             seed,
             charge,
@@ -153,7 +158,7 @@ impl OffloadJob {
     /// The memory of a job that will not be run.
     #[must_use]
     pub fn retire(self) -> Retired {
-        Retired::new(vec![self.input], Some(self.charge))
+        Retired::new(self.reply_buf.into_iter().chain([self.input]).collect(), Some(self.charge))
     }
 
     /// Processes the request; takes as long as that takes.
@@ -166,7 +171,8 @@ impl OffloadJob {
         unix_time: fn() -> u64,
     ) -> Result<OffloadResult, (io::Error, Retired)> {
         let started = Instant::now();
-        let mut reply_buf = match Buffer::with_capacity(self.needed.reply_capacity + HEADER_ROOM) {
+        let fresh = || Buffer::with_capacity(self.needed.reply_capacity + HEADER_ROOM);
+        let mut reply_buf = match self.reply_buf.take().map_or_else(fresh, Ok) {
             Ok(reply_buf) => reply_buf,
             Err(error) => return Err((error, self.retire())),
         };
@@ -220,7 +226,7 @@ impl OffloadJob {
         let needed = Needed { request_len: length, ..Needed::default() };
         let charge = Charge::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());
-        Self { protocol, input, needed, seed: 0, charge, limits, wants_log_events: false, cancel }
+        Self { protocol, input, reply_buf: None, needed, seed: 0, charge, limits, wants_log_events: false, cancel }
     }
 }
 

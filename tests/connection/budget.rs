@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use retortd::connection::{
-    Budget, Charge, CloseReason, Demand, Millis, Next, OffloadJob, READ_BUF_SIZE, REPLY_BUF_SIZE,
+    Budget, Buffer, Charge, CloseReason, Demand, Millis, Next, OffloadJob, READ_BUF_SIZE, REPLY_BUF_SIZE,
 };
 use retortd::protocol::RequestRng;
 use retortd::protocol::services::frame;
@@ -43,6 +43,22 @@ fn reply_is_charged_with_the_memory_that_it_holds() {
     complete(&mut session, *job);
     let held = session.used();
     assert!((50_000..500_000).contains(&held), "{held} bytes charged for a reply of about 100 KB");
+}
+
+/// A reply of the offload pool is written to a recycled buffer, which is charged as a whole until the reply is there.
+#[test]
+fn reply_of_an_offloaded_request_takes_a_recycled_buffer() {
+    // the reply may be ten times as long as the request: a buffer of this size is too large for the input
+    let spare = 1_500_000;
+    let stream = ScriptedStream::new(&frame_request(RANDOM, &b"a".repeat(100_000)), &[], &[]);
+    let mut session = Session::new("frame", stream, &Arc::new(Budget::new(64 << 20)), |_| {});
+    let before = session.context.pool.release(Buffer::zeroed(spare).expect("memory"));
+    assert!(before.is_none(), "it is kept");
+    let Next::Offload(job) = session.read_all() else { panic!("not offloaded") };
+    assert!(session.context.pool.take_spare(spare).is_none(), "the job has it");
+    assert!(session.used() >= 1_600_000, "{} bytes charged", session.used());
+    let result = job.run(&mut RequestRng::new(None), session.context.unix_time).expect("memory");
+    assert_waits(&session.connection.offload_done(&mut session.stream, &mut session.context, result));
 }
 
 /// Fault 36: a request that waited for memory is offloaded without another call of its protocol.

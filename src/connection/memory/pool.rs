@@ -26,16 +26,21 @@ impl Pool {
         if capacity < MIN_MAPPED {
             return Buffer::with_capacity(capacity);
         }
-        let capacity = capacity.next_multiple_of(GRANULARITY);
+        match self.take_spare(capacity) {
+            Some(buffer) => Ok(buffer),
+            None => Buffer::with_capacity(capacity.next_multiple_of(GRANULARITY)),
+        }
+    }
+
+    /// A recycled buffer for `capacity` bytes or more, if there is one. It counts as resident in full.
+    pub fn take_spare(&mut self, capacity: usize) -> Option<Buffer> {
         // the last one released is the one that is still in the processor's cache; one that is much too large would be
         // charged for nothing
         let fits = |spare: &Buffer| (capacity..=2 * capacity).contains(&spare.capacity());
-        let Some(found) = self.spare.iter().rposition(fits) else {
-            return Buffer::with_capacity(capacity);
-        };
+        let found = self.spare.iter().rposition(fits)?;
         let buffer = self.spare.remove(found);
         self.bytes -= buffer.capacity();
-        Ok(buffer)
+        Some(buffer)
     }
 
     /// A buffer that starts with `bytes` and has at least `capacity` bytes in all.
