@@ -26,6 +26,7 @@
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
 //! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
+//! | `histogram` | the latencies as rows of bars, for the terminal |
 //! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
 //! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
 //! | `figures` | numbers in them |
@@ -41,6 +42,7 @@ mod figures;
 mod find_rate;
 mod generator;
 mod hdr_text;
+mod histogram;
 mod in_flight;
 mod interval_report;
 mod latencies;

@@ -1,7 +1,7 @@
 //! The report of a benchmark: a table, or one JSON object.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use super::comparison::Comparison;
 use super::earlier_run::EarlierRun;
@@ -9,7 +9,7 @@ use super::figures::{JSON_VERSION, SHARES, curve, grouped, grouped_rate, percent
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
-use super::{interval_report, stage_report};
+use super::{histogram, interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION, Status};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage, TextKind};
@@ -83,6 +83,9 @@ impl<'a> BenchReport<'a> {
         self.write_latencies(&mut table);
         if !measurement.stages.is_empty() {
             table += &stage_report::table(self.options.load_stages(), &measurement.stages);
+        }
+        if self.options.histogram || io::stdout().is_terminal() {
+            table += &histogram::table(&measurement.latencies);
         }
         if let Some((earlier, comparison)) = &self.comparison {
             table += &comparison.table(&earlier.name);
