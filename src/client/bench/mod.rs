@@ -100,7 +100,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let (target, address) = connect_once(options)?;
     let files = ReportFiles::prepare(&options.files)?;
     let load = Load::new(options, &workload, &target, address);
-    let title = report::title(options, load.model);
+    let title = report::title(options, load.model, options.rate);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
     if let Some(earlier) = &earlier {
         comparison::check(earlier, &title)?;
@@ -116,8 +116,9 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: ReportFiles) -> Result<Status, Failure> {
     let found = find_rate::run(options, load, range)?;
     let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
-    files.write(&report::title(options, load.model), confirmed)?;
-    Ok(found.status.and(server_cpu::status(options.server_pid, confirmed.server_cpu)))
+    let measurement = &confirmed.measurement;
+    files.write(&report::title(options, load.model, Some(confirmed.rate)), measurement)?;
+    Ok(found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)))
 }
 
 fn measure_once(
@@ -130,7 +131,7 @@ fn measure_once(
     let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
-    files.write(&report::title(options, load.model), &measurement)?;
+    files.write(&report::title(options, load.model, options.rate), &measurement)?;
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {
