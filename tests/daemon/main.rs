@@ -39,6 +39,7 @@ mod readme;
 mod retort_bench;
 mod retort_bench_compare;
 mod retort_bench_files;
+mod retort_bench_histogram;
 mod retort_bench_one_way;
 mod retort_bench_rates;
 mod retort_bench_schema;

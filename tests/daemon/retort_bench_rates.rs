@@ -1,9 +1,10 @@
 //! The loads of `retort bench` whose rate changes, the intervals of a measurement, and the search for a rate.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Daemon, process_id};
+use crate::harness::{Daemon, Directory, process_id};
 use crate::retort_bench::{bench, good, measured, number, silent};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
@@ -142,6 +143,22 @@ fn the_highest_rate_is_found_and_confirmed() {
     assert_eq!(runs.last().expect("a run")["phase"], "confirmation");
     let confirmation = &report["confirmation"];
     assert!((number(confirmation, "/seconds") - 0.3).abs() < 1e-9 && confirmation["type"] == "result", "{report:#}");
+    assert_eq!(confirmation["rate"], report["rate"], "{report:#}");
+}
+
+/// So it can be compared with one.
+#[test]
+fn the_confirming_run_is_reported_as_one_with_the_rate_is() {
+    let (directory, (_daemon, address)) = (Directory::new(), daemon());
+    let plot = directory.path("latency.svg");
+    let (found, _) = measured(&address, &[&SEARCH[..], &["--svg", plot.to_str().expect("UTF-8")]].concat());
+    let earlier = directory.write("earlier.json", found.to_string());
+    let report = good(measured(&address, &["--rate", "200", "-t", "50ms", "--compare", &earlier]));
+    let title = report["title"].as_str().expect("a title");
+    assert!(title.ends_with(", 200 requests/s"), "{title}");
+    assert_eq!((&found["confirmation"]["title"], &report["comparison"]["with"]), (&report["title"], &earlier.into()));
+    let svg = fs::read_to_string(plot).expect("a drawing");
+    assert!(svg.contains(title) && !svg.contains("100 to 200"), "{svg}");
 }
 
 #[test]

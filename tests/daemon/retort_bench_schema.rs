@@ -87,6 +87,25 @@ fn stages_and_searches_are_valid() {
     assert_eq!((&missed[0]["outcome"], &missed[0]["confirmation"]), (&json!("lowest rate missed"), &Value::Null));
 }
 
+/// With the test of the figures, which needs 8 complete intervals, and without it.
+#[test]
+fn comparisons_are_valid_and_have_exactly_their_members() {
+    let (daemon, directory, validator) = (Daemon::serving("frame", &[]), Directory::new(), validator());
+    let (address, pid) = (daemon.address("frame").to_string(), daemon.pid.to_string());
+    let long = ["--duration", "510ms", "--interval", "50ms", "--server-pid", &pid];
+    for (arguments, is_tested) in [(&long[..], true), (&["--duration", "50ms"], false)] {
+        let earlier = objects(&validator, &address, arguments).pop().expect("a result");
+        let earlier = directory.write("earlier.json", earlier.to_string());
+        let compare = ["--compare", &earlier, "--tolerance", "900%"];
+        let report = objects(&validator, &address, &[arguments, &compare].concat()).pop().expect("a result");
+        let comparison = &report["comparison"];
+        assert!(comparison["figures"][2]["p"].is_number() == is_tested, "{report:#}");
+        assert!(comparison["server_cpu_ratio"].is_number() == is_tested, "{report:#}");
+        let figures = ["/comparison/figures/0", "/comparison/figures/1", "/comparison/figures/2"];
+        check_members(&validator, &report, &[&["/comparison"][..], &figures].concat());
+    }
+}
+
 #[test]
 fn a_report_without_replies_is_valid() {
     let (address, _told) = silent();
@@ -119,10 +138,11 @@ fn check_members(validator: &Validator, report: &Value, parents: &[&str]) {
         let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
         members.insert("new".into(), json!(1));
         assert!(!complaints(validator, &changed).is_empty(), "{parent:?} permits other members");
-        let mut changed = report.clone();
-        let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
-        let first = members.keys().next().expect("a member").clone();
-        members.remove(&first);
-        assert!(!complaints(validator, &changed).is_empty(), "{parent:?} does not need {first}");
+        let members = report.pointer(parent).and_then(Value::as_object).expect("an object");
+        for name in members.keys() {
+            let mut changed = report.clone();
+            changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(name);
+            assert!(!complaints(validator, &changed).is_empty(), "{parent:?} does not need {name}");
+        }
     }
 }

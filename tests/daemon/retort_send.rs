@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::buggy_servers;
 use crate::harness::{
     DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, retort, run,
-    shown_on, stderr, stdout, terminal,
+    run_on_terminal, shown_on, stderr, stdout, terminal,
 };
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
@@ -366,15 +366,6 @@ fn wrong_action_is_reported_before_the_host_is_looked_up() {
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).starts_with(complaint), "{}", stderr(&output));
     }
-}
-
-/// Runs retort with a terminal as its standard output, and returns what it prints there.
-fn run_on_terminal(arguments: &[&str]) -> String {
-    let (terminal, controller) = terminal();
-    let mut child = retort(arguments).stdout(terminal).spawn().expect("start retort");
-    let shown = shown_on(controller);
-    assert!(child.wait().expect("wait for retort").success());
-    shown
 }
 
 #[test]

@@ -96,6 +96,18 @@ impl Latencies {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
 
+    /// The lower end of the range of latencies, counted as one, in which that of [`at`](Self::at) is; in nanoseconds.
+    #[must_use]
+    pub fn lower_end_at(&self, share: f64) -> u64 {
+        self.0.lowest_equivalent(self.0.value_at_quantile(share))
+    }
+
+    /// The number of requests with at most this latency, in nanoseconds, and with those that are counted as the same.
+    #[must_use]
+    pub fn count_within(&self, nanoseconds: u64) -> u64 {
+        self.0.count_between(0, nanoseconds)
+    }
+
     /// The requests within each percentile, with `steps_per_half` percentiles for each halving of the distance to 100%.
     #[must_use]
     pub fn percentile_steps(&self, steps_per_half: u32) -> Vec<PercentileStep> {

@@ -26,6 +26,7 @@
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
 //! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
+//! | `histogram` | the latencies as rows of bars, for the terminal |
 //! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
 //! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
 //! | `figures` | numbers in them |
@@ -41,6 +42,7 @@ mod figures;
 mod find_rate;
 mod generator;
 mod hdr_text;
+mod histogram;
 mod in_flight;
 mod interval_report;
 mod latencies;
@@ -98,7 +100,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let (target, address) = connect_once(options)?;
     let files = ReportFiles::prepare(&options.files)?;
     let load = Load::new(options, &workload, &target, address);
-    let title = report::title(options, load.model);
+    let title = report::title(options, load.model, options.rate);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
     if let Some(earlier) = &earlier {
         comparison::check(earlier, &title)?;
@@ -114,8 +116,9 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: ReportFiles) -> Result<Status, Failure> {
     let found = find_rate::run(options, load, range)?;
     let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
-    files.write(&report::title(options, load.model), confirmed)?;
-    Ok(found.status.and(server_cpu::status(options.server_pid, confirmed.server_cpu)))
+    let measurement = &confirmed.measurement;
+    files.write(&report::title(options, load.model, Some(confirmed.rate)), measurement)?;
+    Ok(found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)))
 }
 
 fn measure_once(
@@ -128,7 +131,7 @@ fn measure_once(
     let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
-    files.write(&report::title(options, load.model), &measurement)?;
+    files.write(&report::title(options, load.model, options.rate), &measurement)?;
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {

@@ -1,7 +1,7 @@
 //! The report of a benchmark: a table, or one JSON object.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use super::comparison::Comparison;
 use super::earlier_run::EarlierRun;
@@ -9,7 +9,7 @@ use super::figures::{JSON_VERSION, SHARES, curve, grouped, grouped_rate, percent
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
-use super::{interval_report, stage_report};
+use super::{histogram, interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION, Status};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage, TextKind};
@@ -22,6 +22,8 @@ pub struct BenchReport<'a> {
     options: &'a BenchOptions,
     target: String,
     model: LoadModel,
+    /// The rate of an open loop, if it is constant.
+    rate: Option<f64>,
     measurement: &'a Measurement,
     /// The earlier run, and what differs from it.
     comparison: Option<(&'a EarlierRun, Comparison)>,
@@ -30,7 +32,12 @@ pub struct BenchReport<'a> {
 impl<'a> BenchReport<'a> {
     /// The report of `measurement`.
     pub fn new(options: &'a BenchOptions, target: &Target, model: LoadModel, measurement: &'a Measurement) -> Self {
-        Self { options, target: target.to_string(), model, measurement, comparison: None }
+        Self { options, target: target.to_string(), model, rate: options.rate, measurement, comparison: None }
+    }
+
+    /// The same, of a run with this rate, which the options do not have.
+    pub fn at_rate(self, rate: f64) -> Self {
+        Self { rate: Some(rate), ..self }
     }
 
     /// Adds a comparison, if there is an earlier run.
@@ -83,6 +90,9 @@ impl<'a> BenchReport<'a> {
         self.write_latencies(&mut table);
         if !measurement.stages.is_empty() {
             table += &stage_report::table(self.options.load_stages(), &measurement.stages);
+        }
+        if self.options.histogram || io::stdout().is_terminal() {
+            table += &histogram::table(&measurement.latencies);
         }
         if let Some((earlier, comparison)) = &self.comparison {
             table += &comparison.table(&earlier.name);
@@ -139,13 +149,13 @@ impl<'a> BenchReport<'a> {
             "type": "result",
             "version": JSON_VERSION,
             "target": self.target,
-            "title": title(self.options, self.model),
+            "title": title(self.options, self.model, self.rate),
             "protocol": options.protocol.name(),
             "loop": if options.is_open_loop() { "open" } else { "closed" },
             "connections": options.connections,
             "threads": options.threads,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
-            "rate": options.rate.map(rounded),
+            "rate": self.rate.map(rounded),
             "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
@@ -190,8 +200,8 @@ impl<'a> BenchReport<'a> {
     }
 }
 
-/// The workload and the load model, in one line.
-pub fn title(options: &BenchOptions, model: LoadModel) -> String {
+/// The workload and the load model, in one line; `rate` is that of an open loop, if it is constant.
+pub fn title(options: &BenchOptions, model: LoadModel, rate: Option<f64>) -> String {
     let action = match &options.action {
         Some(action) => format!(" {action}"),
         None if options.protocol.has_actions() => format!(" {DEFAULT_ACTION}"),
@@ -200,8 +210,8 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
     let model = match model {
         LoadModel::Closed { depth } => format!("{depth} in flight on each"),
         LoadModel::Reconnect => "one request each".into(),
-        LoadModel::Open { reconnect: false } => offered_rate(options),
-        LoadModel::Open { reconnect: true } => offered_rate(options) + ", one per connection",
+        LoadModel::Open { reconnect: false } => offered_rate(options, rate),
+        LoadModel::Open { reconnect: true } => offered_rate(options, rate) + ", one per connection",
     };
     let message = if options.protocol.takes_messages() { message(options) + ", " } else { String::new() };
     format!("{}{action}, {message}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
@@ -214,9 +224,9 @@ fn message(options: &BenchOptions) -> String {
 }
 
 /// The rate of an open loop, in words.
-fn offered_rate(options: &BenchOptions) -> String {
+fn offered_rate(options: &BenchOptions, rate: Option<f64>) -> String {
     let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
-    match (options.rate, options.find_rate) {
+    match (rate, options.find_rate) {
         (Some(rate), _) => format!("{} requests/s", rounded(rate)),
         (_, Some(RateRange { low, high })) => {
             format!("{} to {} requests/s with {}", rounded(low), rounded(high), bounds(&options.slo))

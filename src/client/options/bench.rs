@@ -105,6 +105,9 @@ pub struct BenchOptions {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    /// Print a histogram of the latencies below the table, also where standard output is not a terminal
+    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    pub histogram: bool,
     /// Compare with the JSON report of an earlier run of the same load; exit code 3 if this one is significantly worse
     #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with = "find_rate")]
     pub compare: Option<PathBuf>,

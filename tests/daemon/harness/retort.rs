@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use super::any_memory;
+use super::{any_memory, shown_on, terminal};
 
 /// A command that runs retort without input; its output is collected.
 pub fn retort(arguments: &[&str]) -> Command {
@@ -13,6 +13,15 @@ pub fn retort(arguments: &[&str]) -> Command {
 
 pub fn run(arguments: &[&str]) -> Output {
     retort(arguments).output().expect("run retort")
+}
+
+/// Runs retort, which succeeds, with a terminal as its standard output, and returns what it prints there.
+pub fn run_on_terminal(arguments: &[&str]) -> String {
+    let (terminal, controller) = terminal();
+    let mut child = retort(arguments).stdout(terminal).spawn().expect("start retort");
+    let shown = shown_on(controller);
+    assert!(child.wait().expect("wait for retort").success());
+    shown
 }
 
 pub fn stdout(output: &Output) -> &str {

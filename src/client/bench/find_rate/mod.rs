@@ -17,14 +17,13 @@ use std::io;
 use std::time::Duration;
 
 use super::load::Load;
-use super::measurement::Measurement;
 use super::schedule::Schedule;
 use super::threads;
 use super::timeline::GRACE;
 use crate::client::failure::{Failure, Status};
 use crate::client::options::{BenchOptions, RateRange};
 use crate::sys::Interrupts;
-use report::{FindRateReport, SearchMonitor};
+use report::{ConfirmingRun, FindRateReport, SearchMonitor};
 use search::{CONFIRMATION_FACTOR, Outcome, RateSearch, SearchStep};
 
 /// The most time to open a connection, of many at once. Chosen: several times what it takes on loopback.
@@ -36,7 +35,7 @@ pub struct FoundRate {
     /// Whether a rate was confirmed.
     pub status: Status,
     /// The run that confirmed it.
-    pub confirmed: Option<Measurement>,
+    pub confirmed: Option<ConfirmingRun>,
 }
 
 /// Searches, and prints each run and the result.
@@ -57,8 +56,8 @@ pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<
         let verdict = evaluation::verdict(&options.slo, &measurement);
         monitor.suspend(|| report.add(step, verdict, &measurement))?;
         search.record(verdict);
-        if matches!(search.outcome(), Outcome::Found(_)) {
-            confirmed = Some(measurement);
+        if let Outcome::Found(rate) = search.outcome() {
+            confirmed = Some(ConfirmingRun { rate, measurement });
         }
     }
     monitor.finish();

@@ -18,6 +18,15 @@ use crate::client::json::{Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, Slo};
 use crate::client::progress::RunProgress;
 
+/// The run that confirmed a rate.
+#[derive(Debug)]
+pub struct ConfirmingRun {
+    /// The rate, in requests per second.
+    pub rate: f64,
+    /// What was measured.
+    pub measurement: Measurement,
+}
+
 /// The runs so far.
 #[derive(Debug)]
 pub struct FindRateReport<'a> {
@@ -45,9 +54,11 @@ impl<'a> FindRateReport<'a> {
     }
 
     /// Prints the result.
-    pub fn print(&self, search: &RateSearch, confirmed: Option<&Measurement>) -> Result<(), Failure> {
+    pub fn print(&self, search: &RateSearch, confirmed: Option<&ConfirmingRun>) -> Result<(), Failure> {
         let (options, load) = (self.options, self.load);
-        let report = confirmed.map(|measurement| BenchReport::new(options, load.target, load.model, measurement));
+        let report = confirmed.map(|ConfirmingRun { rate, measurement }| {
+            BenchReport::new(options, load.target, load.model, measurement).at_rate(*rate)
+        });
         if options.json {
             return print(&format!("{:#}\n", self.json(search, report.as_ref())));
         }
@@ -99,7 +110,7 @@ impl<'a> FindRateReport<'a> {
             "type": "find-rate",
             "version": JSON_VERSION,
             "target": self.load.target.to_string(),
-            "title": report::title(options, self.load.model),
+            "title": report::title(options, self.load.model, None),
             "slo": options.slo.iter().map(Slo::to_string).collect::<Vec<_>>(),
             "rate_low": range.map(|range| rounded(range.low)),
             "rate_high": range.map(|range| rounded(range.high)),

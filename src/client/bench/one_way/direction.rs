@@ -42,6 +42,7 @@ impl Direction {
             ("--hdr", options.files.hdr.is_some()),
             ("--csv", options.files.csv.is_some()),
             ("--compare", options.compare.is_some()),
+            ("--histogram", options.histogram),
             ("--threads", options.threads > 1),
             ("--text", self == Self::Receive && options.text != TextKind::Ascii),
             ("--size", self == Self::Receive && options.size > 0),
