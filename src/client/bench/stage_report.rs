@@ -9,13 +9,13 @@ use crate::client::options::Stage;
 
 /// A table below its head.
 pub fn table(stages: &[Stage], counts: &[StageCounts]) -> String {
-    let mut table = format!("\n{:<20} {:>11} {:>11} {:>10}", "stage", "due", "replies", "sender p99");
+    let mut table = format!("\n{:<19} {:>9} {:>9} {:>10}", "stage", "due", "replies", "sender p99");
     table.extend(["p50", "p99", "max"].map(|name| format!(" {name:>9}")));
     table.push('\n');
     for (stage, counts) in stages.iter().zip(counts) {
         let (due, replies) = (grouped(counts.due), grouped(counts.latencies.count()));
         let sender = readable(counts.lateness.at(LATENESS_SHARE));
-        let _ = write!(table, "{:<20} {due:>11} {replies:>11} {sender:>10}", stage.to_string());
+        let _ = write!(table, "{:<19} {due:>9} {replies:>9} {sender:>10}", stage.to_string());
         table.extend([0.5, 0.99, 1.0].map(|share| format!(" {:>9}", readable(counts.latencies.at(share)))));
         table.push('\n');
     }
