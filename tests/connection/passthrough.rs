@@ -54,9 +54,9 @@ fn large_input_of_discard_is_dropped_and_counted() {
 fn small_input_of_echo_is_read_again() {
     let mut session = session("echo", &input(LARGE + 100), &[]);
     assert!(matches!(session.readable(), Next::Wait));
-    assert!(session.connection.wants_send_back());
+    assert!(session.connection.wants_send_back(&session.context));
     assert!(matches!(session.readable(), Next::Wait));
-    assert!(!session.connection.wants_send_back());
+    assert!(!session.connection.wants_send_back(&session.context));
     assert_eq!(session.stream.unread(), 0);
 }
 
