@@ -58,7 +58,7 @@ fn without_manager(builder: DaemonBuilder, listeners: usize) -> Daemon {
 }
 
 /// The same, with one listener on a free port of the loopback interface.
-fn serving(protocol: &str, arguments: &[&str]) -> Daemon {
+pub fn serving(protocol: &str, arguments: &[&str]) -> Daemon {
     let listen = format!("--listen={protocol}=127.0.0.1:0");
     let builder = DaemonBuilder::new(&[&["-v", "--hand-over", listen.as_str()], arguments].concat());
     without_manager(builder, 1)
