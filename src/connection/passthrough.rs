@@ -50,7 +50,7 @@ impl Connection {
     }
 
     #[inline]
-    fn passes_bulk(&self) -> bool {
+    pub(super) fn passes_bulk(&self) -> bool {
         matches!(self.state, State::Idle { passes_bulk: true, .. })
     }
 
