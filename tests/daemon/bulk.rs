@@ -24,6 +24,8 @@ const SEGMENT: usize = 50_000;
 /// The most pipes of a worker: `MAX_PIPES` in `src/server/pipes.rs`.
 const MAX_PIPES: usize = 16;
 const MIB: usize = 1 << 20;
+/// The kernel holds few replies.
+const SEND_BUFFER: &str = "--send-buffer=64K";
 
 static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes = vec![0; PERIOD];
@@ -46,8 +48,9 @@ impl Echo {
         Self::new(daemon.connect("echo"), 0)
     }
 
-    /// The input of each `number` differs.
+    /// The input of each `number` differs. A small receive buffer: the daemon soon holds replies that are not received.
     fn new(client: Client, number: usize) -> Self {
+        setsockopt(&client.stream, sockopt::RcvBuf, &65_536).expect("SO_RCVBUF");
         Self { client, start: number * 7919, sent: 0, received: 0 }
     }
 
@@ -142,6 +145,11 @@ impl Pipes {
     }
 }
 
+/// A daemon that serves `echo`.
+fn serving(arguments: &[&str]) -> Daemon {
+    Daemon::serving("echo", &[&[SEND_BUFFER], arguments].concat())
+}
+
 /// The statistics when every connection is closed, after `connections` that were served to their end.
 fn all_finished(daemon: &Daemon, connections: u64) -> Statistics {
     let statistics = daemon.statistics_at_rest();
@@ -153,7 +161,7 @@ fn all_finished(daemon: &Daemon, connections: u64) -> Statistics {
 
 #[test]
 fn a_client_that_reads_later_than_it_sends_gets_every_byte_through_a_pipe() {
-    let daemon = Daemon::serving("echo", &["--workers=1"]);
+    let daemon = serving(&["--workers=1"]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     client.send(64 * MIB);
@@ -166,7 +174,7 @@ fn a_client_that_reads_later_than_it_sends_gets_every_byte_through_a_pipe() {
 
 #[test]
 fn a_half_closed_client_gets_what_is_held_and_the_end() {
-    let daemon = Daemon::serving("echo", &["--workers=1"]);
+    let daemon = serving(&["--workers=1"]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     client.send_until_held(&daemon, &pipes);
@@ -178,7 +186,7 @@ fn a_half_closed_client_gets_what_is_held_and_the_end() {
 #[test]
 fn large_and_small_messages_alternate_on_a_connection() {
     let sizes = [1, 100_000, 1, 3 * MIB, 32_767, 32_768, 5, MIB, 1, 60_000, 60_000, 200, 250_000];
-    let daemon = Daemon::serving("echo", &["--workers=1"]);
+    let daemon = serving(&["--workers=1"]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     for size in sizes {
@@ -195,12 +203,11 @@ fn large_and_small_messages_alternate_on_a_connection() {
 /// Sends large input of more clients than there are pipes, and reads when none can send more. Returns the most pipes that were open.
 fn serve_crowd(arguments: &[&str]) -> usize {
     const CLIENTS: usize = 40;
-    // small kernel buffers, so that the daemon holds replies of each
-    let daemon = Daemon::serving("echo", &[&["--send-buffer=64K"], arguments].concat());
+    let daemon = serving(arguments);
     let pipes = Pipes::before(&daemon);
     let mut clients: Vec<Echo> = (0..CLIENTS).map(|number| Echo::new(daemon.connect("echo"), number)).collect();
+    // what waits in the kernel is received later
     for Echo { client, .. } in &clients {
-        setsockopt(&client.stream, sockopt::RcvBuf, &65_536).expect("SO_RCVBUF");
         setsockopt(&client.stream, sockopt::SndBuf, &(1 << 18)).expect("SO_SNDBUF");
     }
     let mut most = 0;
@@ -252,7 +259,7 @@ fn no_pipe_is_opened_for_a_unix_socket() {
 
 #[test]
 fn no_pipe_is_opened_while_requests_are_logged() {
-    let daemon = Daemon::serving("echo", &["--workers=1", "-vv"]);
+    let daemon = serving(&["--workers=1", "-vv"]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     client.send(8 * MIB);
@@ -265,7 +272,7 @@ fn no_pipe_is_opened_while_requests_are_logged() {
 
 #[test]
 fn what_is_held_is_handed_over() {
-    let daemon = hand_over::serving("echo", &["--workers=1"]);
+    let daemon = hand_over::serving("echo", &["--workers=1", SEND_BUFFER]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     for _ in 0..3 {
@@ -284,7 +291,7 @@ fn what_is_held_is_handed_over() {
 
 #[test]
 fn a_drain_waits_for_what_is_held() {
-    let mut daemon = Daemon::serving("echo", &["--workers=1", "-v"]);
+    let mut daemon = serving(&["--workers=1", "-v"]);
     let pipes = Pipes::before(&daemon);
     let mut client = Echo::connect(&daemon);
     client.send_until_held(&daemon, &pipes);
@@ -303,7 +310,7 @@ fn what_is_held_when_an_impairment_begins_is_sent_before_what_follows() {
     let settings = |options: &str| {
         directory.write("settings", format!("RETORTD_LISTEN=echo=127.0.0.1:0{options}\nRETORTD_WORKERS=1\n"))
     };
-    let daemon = DaemonBuilder::new(&["-v", "--settings", &settings("")]).start();
+    let daemon = DaemonBuilder::new(&["-v", SEND_BUFFER, "--settings", &settings("")]).start();
     let change = |options: &str| {
         settings(options);
         daemon.reload();
