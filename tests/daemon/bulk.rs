@@ -8,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::hand_over;
+use crate::hand_over::{self, ProgramCopy};
 use crate::harness::{Client, DEADLINE, Daemon, DaemonBuilder, Directory, Statistics, has_bytes, wait_until};
 
 /// What clients send, repeated. A prime number of bytes: parts that change places are noticed, whatever the size of
@@ -285,6 +286,25 @@ fn what_is_held_is_handed_over() {
         client.receive_rest();
         assert_eq!(pipes.count(&daemon), 1);
     }
+    client.finish();
+    all_finished(&daemon, 1);
+}
+
+/// The program passes the check of its settings, and is gone when it is to be executed.
+#[test]
+fn what_is_held_is_sent_after_a_hand_over_that_fails() {
+    let directory = Directory::new();
+    let program = ProgramCopy::in_directory(&directory);
+    let builder = DaemonBuilder::new(&["-v", "--hand-over", "--workers=1", SEND_BUFFER, "--listen=echo=127.0.0.1:0"]);
+    let daemon = hand_over::without_manager(program.run(builder), 1);
+    let pipes = Pipes::before(&daemon);
+    let mut client = Echo::connect(&daemon);
+    client.send_until_held(&daemon, &pipes);
+    program.replace_by("rm \"$0\"");
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_for_line(0, "cannot execute ");
+    assert!(!pipes.hold_bytes(&daemon), "the connections were not saved");
+    client.send(MIB);
     client.finish();
     all_finished(&daemon, 1);
 }
