@@ -35,15 +35,22 @@ impl Connection {
         }
     }
 
-    /// Whether the next input is sent back by the stream, if that can do so: the caller may prepare it for that.
+    /// Whether the next input is sent back by the stream, if that can do so: the caller may prepare it for that. Not
+    /// while memory is short, as what the client does not take counts in full.
     #[must_use]
     #[inline]
-    pub fn wants_send_back(&self) -> bool {
-        self.passes_bulk() && self.passthrough() == Some(Passthrough::Echo)
+    pub fn wants_send_back(&self, context: &Context) -> bool {
+        self.passes_unseen() && self.passthrough() == Some(Passthrough::Echo) && context.budget.has_slack()
+    }
+
+    /// Whether input is large, and nothing is to be seen of it: the log of requests has what the protocol says of them.
+    #[inline]
+    fn passes_unseen(&self) -> bool {
+        self.passes_bulk() && !log_enabled!(Level::Debug)
     }
 
     #[inline]
-    fn passes_bulk(&self) -> bool {
+    pub(super) fn passes_bulk(&self) -> bool {
         matches!(self.state, State::Idle { passes_bulk: true, .. })
     }
 
@@ -70,12 +77,11 @@ impl Connection {
     // not inlined: that would make every call of the driver longer
     #[inline(never)]
     fn pass<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
-        // the log of requests has what the protocol says of them
-        if log_enabled!(Level::Debug) {
+        if !self.passes_unseen() {
             return None;
         }
         match self.passthrough()? {
-            Passthrough::Echo if context.budget.has_slack() => self.send_back(stream, context),
+            Passthrough::Echo if self.wants_send_back(context) => self.send_back(stream, context),
             Passthrough::Echo => None,
             Passthrough::Discard => {
                 let outcome = match stream.discard(MAX_DISCARD)? {

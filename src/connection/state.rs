@@ -237,7 +237,9 @@ impl Connection {
     /// The request in progress; one starts at `now` if there is none.
     pub(super) fn start_request(&mut self, now: Millis) -> &mut InFlight {
         if !matches!(self.state, State::Busy(..)) {
-            self.set_state(State::Busy(Phase::Receiving, Box::new(InFlight::starting(now))));
+            let mut in_flight = Box::new(InFlight::starting(now));
+            in_flight.passes_bulk = self.passes_bulk();
+            self.set_state(State::Busy(Phase::Receiving, in_flight));
         }
         match &mut self.state {
             State::Busy(_, in_flight) => in_flight,

@@ -54,10 +54,22 @@ fn large_input_of_discard_is_dropped_and_counted() {
 fn small_input_of_echo_is_read_again() {
     let mut session = session("echo", &input(LARGE + 100), &[]);
     assert!(matches!(session.readable(), Next::Wait));
-    assert!(session.connection.wants_send_back());
+    assert!(session.connection.wants_send_back(&session.context));
     assert!(matches!(session.readable(), Next::Wait));
-    assert!(!session.connection.wants_send_back());
+    assert!(!session.connection.wants_send_back(&session.context));
     assert_eq!(session.stream.unread(), 0);
+}
+
+#[test]
+fn large_input_is_sent_back_also_behind_a_reply_that_the_client_takes_in_parts() {
+    let writes = [IoResult::AtMost(1000), IoResult::WouldBlock];
+    let mut session = session("echo", &input(2 * LARGE), &writes);
+    assert!(matches!(session.readable(), Next::Wait));
+    session.stream.set_writes(&[]);
+    while !session.connection.is_idle() {
+        assert!(matches!(session.writable(), Next::Wait));
+    }
+    assert!(session.connection.wants_send_back(&session.context));
 }
 
 /// A session whose client has taken 1000 bytes of 10,000 that are sent back behind the first read.

@@ -14,6 +14,7 @@ mod activation;
 mod balancers;
 mod benchmark;
 mod buggy_servers;
+mod bulk;
 mod check_client;
 mod check_settings;
 mod drain_delay;

@@ -62,7 +62,7 @@ impl Driver {
         self.context.select(session.listener.place());
         self.name_late(session);
         session.stream.begin_call(self.context.now, self.max_delayed);
-        if session.connection.wants_send_back() {
+        if session.connection.wants_send_back(&self.context) {
             self.lend_pipe(session);
         }
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);

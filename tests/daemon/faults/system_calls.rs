@@ -46,6 +46,21 @@ fn short_sends_lose_nothing() {
     assert_eq!((statistics.answered, statistics.refused), (40, 20));
 }
 
+/// Fault 23: splice(2) moves nothing although there are bytes and room, or the system refuses a pipe.
+#[test]
+fn large_input_is_sent_back_although_splice_or_a_pipe_fails() {
+    let input: Vec<u8> = (0..8 << 20).map(|at: u32| (at % 251) as u8).collect();
+    for failing in ["splice:error=EAGAIN:when=2+3", "pipe2:error=EMFILE", "fcntl:error=EPERM"] {
+        let daemon = Daemon::serving("echo", &["--workers=1"]);
+        let leak_check = LeakCheck::begin(&daemon);
+        let Some(injection) = Injection::into_workers(&daemon, 1, &[failing]) else { return };
+        assert!(daemon.exchange("echo", &input) == input, "{failing}: other bytes");
+        drop(injection);
+        let statistics = leak_check.end(&daemon);
+        assert_eq!((statistics.bytes_out, statistics.closed_for("finished")), (8 << 20, 2), "{failing}");
+    }
+}
+
 /// A step of the event loop that takes long is named in the log, at the level of details only.
 #[test]
 fn long_iteration_is_logged_with_its_longest_step() {

@@ -15,23 +15,23 @@ use std::path::PathBuf;
 use crate::harness::{Daemon, DaemonBuilder, Directory};
 
 /// The program at a path of its own, where a test can replace it, as an upgrade does.
-struct ProgramCopy(PathBuf);
+pub struct ProgramCopy(PathBuf);
 
 impl ProgramCopy {
-    fn in_directory(directory: &Directory) -> Self {
+    pub fn in_directory(directory: &Directory) -> Self {
         let copy = Self(directory.path("retortd"));
         fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy.0).expect("copy the program");
         copy
     }
 
     /// Executes it in place of the program that the harness names.
-    fn run(&self, builder: DaemonBuilder) -> DaemonBuilder {
+    pub fn run(&self, builder: DaemonBuilder) -> DaemonBuilder {
         let path = self.0.to_str().expect("a path in UTF-8");
         builder.under(&["sh", "-c", "shift; exec \"$0\" \"$@\"", path])
     }
 
     /// Replaces the file by a script.
-    fn replace_by(&self, script: &str) {
+    pub fn replace_by(&self, script: &str) {
         let new = self.0.with_extension("new");
         fs::write(&new, format!("#!/bin/sh\n{script}\n")).expect("write a script");
         fs::set_permissions(&new, Permissions::from_mode(0o755)).expect("make it executable");
@@ -39,7 +39,7 @@ impl ProgramCopy {
     }
 
     /// Replaces the file by the program again.
-    fn restore(&self) {
+    pub fn restore(&self) {
         let new = self.0.with_extension("new");
         fs::copy(env!("CARGO_BIN_EXE_retortd"), &new).expect("copy the program");
         fs::rename(&new, &self.0).expect("replace the program");
@@ -51,14 +51,14 @@ impl ProgramCopy {
 }
 
 /// A daemon that executes its program again to hand its connections over, with this number of listeners.
-fn without_manager(builder: DaemonBuilder, listeners: usize) -> Daemon {
+pub fn without_manager(builder: DaemonBuilder, listeners: usize) -> Daemon {
     let mut daemon = builder.env("NOTIFY_SOCKET", "").spawn();
     daemon.wait_listening(listeners);
     daemon
 }
 
 /// The same, with one listener on a free port of the loopback interface.
-fn serving(protocol: &str, arguments: &[&str]) -> Daemon {
+pub fn serving(protocol: &str, arguments: &[&str]) -> Daemon {
     let listen = format!("--listen={protocol}=127.0.0.1:0");
     let builder = DaemonBuilder::new(&[&["-v", "--hand-over", listen.as_str()], arguments].concat());
     without_manager(builder, 1)

@@ -34,7 +34,7 @@ pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
 pub use markdown::marked_blocks;
-pub use observe::{any_memory, available, has_ipv6, is_root, rss_limit, wait_until};
+pub use observe::{any_memory, available, has_bytes, has_ipv6, is_root, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
 pub use retort::{RETORT_MEMORY, limited_retort, retort, run, run_on_terminal, stderr, stdout};
 pub use skip::skip;

@@ -1,14 +1,17 @@
 //! Observes a daemon from outside, by proc(5) and ptrace(2).
 
+use std::collections::BTreeMap;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv6Addr, TcpListener};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, geteuid};
@@ -57,6 +60,14 @@ impl Daemon {
         fs::read_dir(self.proc("fd")).expect("list the descriptors of the daemon").count()
     }
 
+    /// The pipes that it has open, by their names in proc(5), `pipe:[NUMBER]`: a descriptor of each.
+    pub fn pipes(&self) -> BTreeMap<String, PathBuf> {
+        let descriptors = fs::read_dir(self.proc("fd")).expect("list the descriptors of the daemon");
+        let paths = descriptors.filter_map(|descriptor| Some(descriptor.ok()?.path()));
+        let links = paths.filter_map(|path| Some((fs::read_link(&path).ok()?.to_str()?.to_string(), path)));
+        links.filter(|(name, _)| name.starts_with("pipe:")).collect()
+    }
+
     /// Its threads.
     pub fn tasks(&self) -> Vec<Task> {
         let tasks = fs::read_dir(self.proc("task")).expect("list the threads of the daemon");
@@ -94,6 +105,13 @@ impl Daemon {
     }
 }
 
+/// Whether there are bytes in a pipe, of which this is a path in proc(5).
+pub fn has_bytes(pipe: &Path) -> bool {
+    let pipe = File::open(pipe).expect("open the pipe");
+    let mut watched = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut watched, PollTimeout::ZERO).expect("poll the pipe") > 0
+}
+
 /// A stopped thread of another process; it runs on when this is dropped.
 #[derive(Debug)]
 pub struct FrozenThread(Pid);
@@ -125,7 +143,7 @@ impl Drop for FrozenThread {
     }
 }
 
-fn task_of(path: &std::path::Path) -> Option<Task> {
+fn task_of(path: &Path) -> Option<Task> {
     let name = fs::read_to_string(path.join("comm")).ok()?.trim().to_string();
     let ran = fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
     let id = path.file_name()?.to_str()?.parse().ok()?;
@@ -133,7 +151,7 @@ fn task_of(path: &std::path::Path) -> Option<Task> {
 }
 
 /// Waits, by polling, until a condition holds whose change causes no event.
-pub fn wait_until(what: &str, happened: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !happened() {
         assert!(Instant::now() < deadline, "not reached: {what}");
