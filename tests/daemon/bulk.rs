@@ -201,7 +201,8 @@ fn large_and_small_messages_alternate_on_a_connection() {
     all_finished(&daemon, 1);
 }
 
-/// Sends large input of more clients than there are pipes, and reads when none can send more. Returns the most pipes that were open.
+/// Sends large input of more clients than there are pipes, and reads when none can send more. Returns the most pipes
+/// that were open.
 fn serve_crowd(arguments: &[&str]) -> usize {
     const CLIENTS: usize = 40;
     let daemon = serving(arguments);
