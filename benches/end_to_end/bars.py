@@ -20,11 +20,11 @@ def of_floor(name, protocol, most, floor="the C loop"):
     def values(results):
         return ratios(find(results, name, protocol), "floor")
 
-    return Bar(f"{name}, {protocol}: by {floor}", most, "x", values)
+    return Bar(f"{name}, {protocol}: relative to {floor}", most, "x", values)
 
 
 def of_ascii(name, most):
-    return Bar(f"{name}: by ASCII", most, "x", lambda results: ratios(find(results, name), "ascii"))
+    return Bar(f"{name}: relative to ASCII", most, "x", lambda results: ratios(find(results, name), "ascii"))
 
 
 def tail(neighbour, most_ratio=1.5, most_ms=5):
@@ -38,7 +38,7 @@ def tail(neighbour, most_ratio=1.5, most_ms=5):
         return row and row["longest_ms"]
 
     return [
-        Bar(f"{name}: 99th percentile by the C loop", most_ratio, "x", percentiles),
+        Bar(f"{name}: 99th percentile relative to the C loop", most_ratio, "x", percentiles),
         Bar(f"{name}: longest iteration", most_ms, "ms", iterations),
     ]
 
@@ -51,6 +51,8 @@ def memory(kind, says, most):
     return Bar(f"memory after 12,000 connections, {says}", most, "MiB", values)
 
 
+# Chosen: 1.05 of the C loop is as near as can be told from noise; the bars below 1 are for work in which the daemon copies
+# less than the C loop, or writes in pieces that suit the kernel; 5 ms are less than most networks need for a round trip.
 BARS = [
     of_floor("bulk", "echo", 0.75, "a C loop that reads and writes 256 KiB"),
     of_floor("one way", "discard", 0.55, "recv of 256 KiB"),

@@ -103,7 +103,7 @@ FIGURES = {
     "shuffle": (shuffle, "16 MiB shuffled", "{ms:.0f} ms of CPU, {ratio:.2f} x the bare algorithm"),
     "workers": (
         workers,
-        "throughput of two workers by that of one; how far their connections are apart",
+        "throughput of two workers relative to one; difference of their numbers of connections, relative to their mean",
         "{ratio:.2f} x; {spread:.1%}",
     ),
     "memory": (

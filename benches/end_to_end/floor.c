@@ -1,6 +1,6 @@
-/* The floor: little more than the system calls that the kernel requires for this work. One thread, epoll, one recv and
- * one send for each wake-up; no limits, no deadlines, no counters, no log, no UTF-8 validation. Frames, of 65,532 bytes
- * at most, are converted to upper case in place, as if they were ASCII. A call moves at most KIB KiB: 256 by default.
+/* The floor: little more than the system calls of an ordinary event loop. One thread, epoll, one recv and
+ * one send for each wake-up; no limits, no deadlines, no counters, no log, no UTF-8 validation. Frames, which must fit
+ * into KIB KiB with their headers, are converted to upper case in place, as if they were ASCII. A call moves at most KIB KiB: 256 by default.
  *
  * floor PORT echo|frame|discard|chargen [KIB] */
 #define _GNU_SOURCE

@@ -10,11 +10,11 @@ import threading
 import time
 from contextlib import contextmanager
 
+from clients import HELLO
 from servers import RETORT
 
 CROWD = 12_000
 SCRAPERS = 100
-HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
 HALF = struct.pack("!I", 1 << 27 | 8192) + b"x" * 4096
 VIETNAMESE = "tôi thấy một người đứng ở giữa đường, và ngẫm nghĩ về những điều đã được kể lại từ xưa. "
 LARGE = 16 << 20

@@ -55,12 +55,12 @@ def cell(row, peer):
 
 
 def texts(rows):
-    head = ["text", "retortd", "ASCII", "retortd by ASCII", "longest iteration"]
+    head = ["text", "retortd", "ASCII", "retortd / ASCII", "longest iteration"]
     return table(head, [[row["says"], *contest(row, "ascii")] for row in rows])
 
 
 def tails(rows):
-    head = ["99th percentile of small requests", "retortd", PEERS["floor"].title, "retortd by it", "longest iteration"]
+    head = ["99th percentile of small requests", "retortd", PEERS["floor"].title, "retortd / C loop", "longest iteration"]
     return table(head, [[row["says"], *contest(row, "floor")] for row in rows])
 
 

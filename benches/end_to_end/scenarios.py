@@ -183,16 +183,16 @@ CHURN = Shape(connections=16, size=64, reconnect=True)
 MANY = Shape(connections=10_000, size=64)
 BULK = Shape(connections=4, size=MIB)
 
-# The floor takes no large frames, but echoes: the least that such a message costs, in calls of 64 KiB.
+# The floor takes no frame of 1 MiB: it echoes the message instead, in calls of 64 KiB.
 ECHOES = ("echo", 64)
 
 # Text with which other scripts are compared, and for each action the text that has letters to change.
 ASCII = "In the morning George went to the market, and bought bread, cheese and olives for all his friends. "
 CASES = {"upper": (UPPER, str.lower), "lower": (LOWER, str.upper)}
-# How long texts are measured, by the rest: they have more scenarios, and a daemon without other clients.
+# How long texts are measured, as a multiple of --seconds: they have more scenarios, and a daemon without other clients.
 TEXT_SECONDS = 0.5
 
-# By how much tails are measured longer than the rest: 1 % of few requests is none.
+# The same for tails: 1 % of few requests is none.
 TAIL_SECONDS = 2.5
 
 COMPARISONS = [

@@ -10,6 +10,8 @@ before 12,000 connections and after them.
 """
 
 import argparse
+import signal
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -58,7 +60,7 @@ class Daemon:
 
     def reload(self, latency):
         self.write_settings(latency)
-        self.process.send_signal(servers.signal.SIGHUP)
+        self.process.send_signal(signal.SIGHUP)
 
     def longest_iteration(self):
         """In milliseconds."""
@@ -112,7 +114,7 @@ def memory(_seconds, workers=1, program=RETORTD):
     for name, sent, received in [("idle", neighbours.HELLO, 9), ("half", neighbours.HALF, 0)]:
         with daemon(workers, program) as server:
             pid = server.process.pid
-            with neighbours.socket.create_connection(("127.0.0.1", server.port)) as client:
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(neighbours.HELLO)
                 client.recv(9)
                 before = status(pid, "VmRSS")

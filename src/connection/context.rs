@@ -17,8 +17,8 @@ pub const LARGEST_PACKET: usize = 63 * 1024;
 /// request that is completed there, [`SMALL_REQUEST`].
 pub const READ_BUF_SIZE: usize = MAX_WRITE + SMALL_REQUEST;
 /// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait
-/// meanwhile. Derived: the replies to them make one packet; they cost about 18 us of CPU (row "bulk" of
-/// `docs/performance.md`: 288 us for 1 MiB).
+/// meanwhile. Derived: the replies to them make one packet; they cost about 20 us of CPU (row "bulk", `frame`, of
+/// `docs/performance.md`, divided by 16).
 pub const FAIR_READ_SIZE: usize = LARGEST_PACKET;
 /// Bytes of the worker's reply buffer. Derived: the longest reply to a text that grows and is transformed on the event
 /// loop, 64 KiB, takes less than four times that.

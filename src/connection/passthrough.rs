@@ -43,7 +43,7 @@ impl Connection {
         self.passes_unseen() && self.passthrough() == Some(Passthrough::Echo) && context.budget.has_slack()
     }
 
-    /// Whether input is large, and nothing is to be seen of it: the log of requests has what the protocol says of them.
+    /// Whether input is large, and the log need not show it: at `-vv` it is read.
     #[inline]
     fn passes_unseen(&self) -> bool {
         self.passes_bulk() && !log_enabled!(Level::Debug)
@@ -64,7 +64,7 @@ impl Connection {
         self.protocol.as_ref().and_then(|protocol| protocol.passthrough())
     }
 
-    /// Takes input without reading it, where the stream can do that, nothing is to be seen of it, and it is worth it.
+    /// Takes input without reading it, where the stream can do that, the log need not show it, and it is large.
     #[inline]
     pub(super) fn take_unread<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
         match self.state {
@@ -81,7 +81,7 @@ impl Connection {
             return None;
         }
         match self.passthrough()? {
-            Passthrough::Echo if self.wants_send_back(context) => self.send_back(stream, context),
+            Passthrough::Echo if context.budget.has_slack() => self.send_back(stream, context),
             Passthrough::Echo => None,
             Passthrough::Discard => {
                 let outcome = match stream.discard(MAX_DISCARD)? {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::connection::SentBack;
 use crate::sys::{Pipe, StreamSocket};
 
-/// The most pipes of a worker; beyond them input is read and written. Chosen: each call of a connection needs one, the
-/// others are for clients that do not take what is in theirs.
+/// The most pipes of a worker; beyond them input is read and written. Chosen: the connection that is being served
+/// needs one, the others hold what slow clients have not taken.
 pub const MAX_PIPES: usize = 16;
 
 /// The capacity of a pipe, in bytes. Measured: with the kernel's default of 64 KiB, echo of 1 MiB takes 1.5 times the CPU
@@ -23,7 +23,7 @@ pub struct Pipes {
     open: Arc<()>,
     /// The most that may be open.
     most: usize,
-    /// The system has refused another one, and none was closed since then with [`Pipes::clear`].
+    /// The system has refused a pipe: it is not asked again before [`Pipes::clear`].
     is_refused: bool,
 }
 

@@ -79,8 +79,9 @@ pub enum Command {
     /// A closed loop by default: each connection keeps --depth requests in flight. With --rate the loop is open:
     /// requests are sent when they are due, whether or not earlier ones have been replied to, and latency counts from
     /// the time at which a request was due, so that a stall of the server is not hidden; with --ramp and --stages its
-    /// rate changes. --find-rate searches for the highest rate that keeps the bounds of --slo. One thread drives all
-    /// connections.
+    /// rate changes. --find-rate searches for the highest rate that keeps the bounds of --slo. By default one
+    /// thread drives all connections; --threads adds more. With -P discard or chargen the throughput in one direction is
+    /// measured.
     #[command(after_help = bench::EXIT_STATUS)]
     Bench(Box<BenchOptions>),
     /// Check a server: runs a list of named checks, and gives a hint for each failure
