@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use super::direction::Direction;
 use super::pattern::{Pattern, Position};
-use super::result::{Carried, Reading};
+use super::result::{Carried, ConnectionResult, Reading};
 use crate::client::bench::connection::{ConnectionError, WaitLimits};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::connector;
@@ -34,13 +34,13 @@ pub struct OneWayConnection {
     /// [`moved`](Self::moved) when it was last seen to grow, and the time of that.
     progress: (u64, u64),
     /// The state at the start of the measurement.
-    pub before: Reading,
+    before: Reading,
     /// The state at the end of the last interval.
-    pub interval: Reading,
+    interval: Reading,
     /// The state when it was last looked at.
     last: Reading,
     /// Why it has failed.
-    pub error: Option<ConnectionError>,
+    error: Option<ConnectionError>,
 }
 
 impl OneWayConnection {
@@ -70,6 +70,12 @@ impl OneWayConnection {
     #[must_use]
     pub fn stream(&self) -> Option<&StreamSocket> {
         self.stream.as_ref()
+    }
+
+    /// Whether the attempt to connect goes on.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.stream.is_some() && !self.connected
     }
 
     /// The readiness to watch for: the end of a connection shows when it is read.
@@ -161,10 +167,21 @@ impl OneWayConnection {
         self.last
     }
 
-    /// Ends an interval: returns what was carried in it.
-    pub fn end_interval(&mut self, direction: Direction) -> Carried {
-        let now = self.read_state(direction);
-        Carried::between(&std::mem::replace(&mut self.interval, now), &now)
+    /// The measurement, and its first interval, begin with the state that was read last.
+    pub fn begin_measurement(&mut self) {
+        (self.before, self.interval) = (self.last, self.last);
+    }
+
+    /// Ends an interval with the state that was read last: returns what was carried in it.
+    pub fn end_interval(&mut self) -> Carried {
+        Carried::between(&std::mem::replace(&mut self.interval, self.last), &self.last)
+    }
+
+    /// What it has carried in the measurement, which ends with the state that was read last.
+    #[must_use]
+    pub fn result(self) -> ConnectionResult {
+        let carried = Carried::between(&self.before, &self.last);
+        ConnectionResult { carried, before: self.before, error: self.error }
     }
 
     /// Whether it has carried nothing for too long.
@@ -358,8 +375,8 @@ mod tests {
         receive(&mut connection, None).expect("it is received");
         connection.fail(ErrorClass::Reset.into(), Direction::Receive);
         assert!(connection.stream().is_none());
-        assert_eq!(connection.end_interval(Direction::Receive).bytes, 5);
-        assert_eq!(connection.end_interval(Direction::Receive).bytes, 0);
+        assert_eq!([connection.end_interval().bytes, connection.end_interval().bytes], [5, 0]);
+        assert_eq!(connection.result().carried.bytes, 5);
         let refused = OneWayConnection::new(Err(ErrorKind::ConnectionRefused.into()), 0);
         assert_eq!(refused.error.map(|error| error.class), Some(ErrorClass::Refused));
     }
