@@ -19,17 +19,26 @@ const MAX_CALLS: usize = 64;
 /// The bytes of a SYN among those that the peer has acknowledged (RFC 9293).
 const SYN: u64 = 1;
 
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    /// It is connected, and carries nothing before the others are: they would be connected only after its turn.
+    Waiting,
+    Carrying,
+}
+
 /// A connection that carries bytes in one direction. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
 pub struct OneWayConnection {
     /// `None` once it has failed.
     stream: Option<StreamSocket>,
-    connected: bool,
+    stage: Stage,
     /// Bytes that begin the connection, and are not sent.
     header: Vec<u8>,
     header_length: u64,
     /// Bytes that the socket has taken, or that were received.
-    moved: u64,
+    pub moved: u64,
     position: Position,
     /// [`moved`](Self::moved) when it was last seen to grow, and the time of that.
     progress: (u64, u64),
@@ -53,7 +62,7 @@ impl OneWayConnection {
         };
         Self {
             stream,
-            connected: false,
+            stage: Stage::Connecting,
             header_length: header.len() as u64,
             header,
             moved: 0,
@@ -75,15 +84,22 @@ impl OneWayConnection {
     /// Whether the attempt to connect goes on.
     #[must_use]
     pub fn is_connecting(&self) -> bool {
-        self.stream.is_some() && !self.connected
+        self.stream.is_some() && self.stage == Stage::Connecting
+    }
+
+    /// All connections are made: this one carries bytes from now on.
+    pub fn begin(&mut self, now: u64) {
+        self.stage = Stage::Carrying;
+        self.progress = (self.moved, now);
     }
 
     /// The readiness to watch for: the end of a connection shows when it is read.
     #[must_use]
     pub fn interest(&self, direction: Direction) -> Interest {
-        Interest {
-            read: self.connected,
-            write: !self.connected || direction == Direction::Send || !self.header.is_empty(),
+        match self.stage {
+            Stage::Connecting => Interest::WRITE,
+            Stage::Waiting => Interest { read: false, write: false },
+            Stage::Carrying => Interest { read: true, write: direction == Direction::Send || !self.header.is_empty() },
         }
     }
 
@@ -93,11 +109,11 @@ impl OneWayConnection {
     /// The connection is of no further use.
     pub fn drive(&mut self, work: &mut Work<'_>, readable: bool) -> Result<(), ConnectionError> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if !self.connected {
-            self.connected = connector::is_connected(stream)?;
-            if !self.connected {
-                return Ok(());
-            }
+        if self.stage == Stage::Connecting && connector::is_connected(stream)? {
+            self.stage = Stage::Waiting;
+        }
+        if self.stage != Stage::Carrying {
+            return Ok(());
         }
         while !self.header.is_empty() {
             let Some(sent) = unless_blocked(stream.write(&self.header))? else { return Ok(()) };
@@ -157,7 +173,7 @@ impl OneWayConnection {
 
     /// Reads the state.
     pub fn read_state(&mut self, direction: Direction) -> Reading {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.connected) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.stage != Stage::Connecting) {
             let tcp = tcp_info(stream).ok().flatten();
             let sender = tcp.filter(|_| direction == Direction::Send);
             let acknowledged = sender.and_then(|tcp| tcp.acknowledged);
@@ -186,11 +202,11 @@ impl OneWayConnection {
 
     /// Whether it has carried nothing for too long.
     pub fn is_overdue(&mut self, now: u64, direction: Direction, limits: &WaitLimits) -> bool {
-        if self.stream.is_none() || self.moved != self.progress.0 {
+        if self.stream.is_none() || self.stage == Stage::Waiting || self.moved != self.progress.0 {
             self.progress = (self.moved, now);
         }
         let limit = match direction {
-            _ if !self.connected => limits.connect,
+            _ if self.stage == Stage::Connecting => limits.connect,
             Direction::Send => limits.write,
             Direction::Receive => limits.read,
         };
@@ -243,8 +259,15 @@ mod tests {
     use super::*;
     use crate::client::bench::verifier::READ_SIZE;
 
-    /// A connection and its server: a Unix socket, whose bytes are counted when the socket takes them.
+    /// A connection that carries bytes from 1000 on, and its server: a Unix socket, whose bytes are counted when the
+    /// socket takes them.
     fn unix(header: &[u8]) -> (OneWayConnection, UnixStream) {
+        let (mut connection, server) = connecting_unix(header);
+        connection.begin(1000);
+        (connection, server)
+    }
+
+    fn connecting_unix(header: &[u8]) -> (OneWayConnection, UnixStream) {
         let (client, server) = UnixStream::pair().expect("a pair");
         client.set_nonblocking(true).expect("non-blocking");
         let client = StreamSocket::try_from(OwnedFd::from(client)).expect("a socket");
@@ -256,7 +279,9 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         client.set_nonblocking(true).expect("non-blocking");
         let (server, _) = listener.accept().expect("a connection");
-        (OneWayConnection::new(Ok((client.into(), header.to_vec())), 1000), server)
+        let mut connection = OneWayConnection::new(Ok((client.into(), header.to_vec())), 1000);
+        connection.begin(1000);
+        (connection, server)
     }
 
     fn send(connection: &mut OneWayConnection, block: &[u8], readable: bool) -> Result<(), ErrorClass> {
@@ -281,6 +306,24 @@ mod tests {
         assert!(moved > 0 && received.starts_with(b"HEADERblock"), "{moved}");
         assert!(!connection.interest(Direction::Receive).write);
         assert!(connection.last.tcp.is_none() && connection.last.retransmits.is_none());
+    }
+
+    #[test]
+    fn nothing_is_carried_before_all_are_connected() {
+        let (mut connection, mut server) = connecting_unix(b"HEADER");
+        let nothing = Interest { read: false, write: false };
+        for (is_connecting, interest) in [(true, Interest::WRITE), (false, nothing), (false, nothing)] {
+            assert_eq!((connection.is_connecting(), connection.interest(Direction::Send)), (is_connecting, interest));
+            send(&mut connection, b"block", true).expect("it is connected");
+        }
+        connection.begin(1000);
+        assert_eq!(connection.interest(Direction::Send), Interest { read: true, write: true });
+        send(&mut connection, b"block", false).expect("it is sent");
+        drop(connection);
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).expect("all");
+        let blocks = received.strip_prefix(b"HEADER").expect("the header, once");
+        assert_eq!(blocks, b"block".repeat(MAX_CALLS));
     }
 
     #[test]
@@ -350,12 +393,14 @@ mod tests {
     #[test]
     fn each_wait_without_progress_has_its_limit() {
         let limits = WaitLimits { connect: 100, read: 1000, write: 200 };
-        let (mut connection, mut server) = unix(b"");
+        let (mut connection, mut server) = connecting_unix(b"");
         for (direction, limit) in [(Direction::Send, 100), (Direction::Receive, 100)] {
             assert!(!connection.is_overdue(1000 + limit, direction, &limits), "not connected");
             assert!(connection.is_overdue(1001 + limit, direction, &limits), "not connected");
         }
         receive(&mut connection, None).expect("it is connected");
+        assert!(!connection.is_overdue(u64::MAX / 2, Direction::Receive, &limits), "others are not connected");
+        connection.begin(1000);
         assert!(!connection.is_overdue(2000, Direction::Receive, &limits));
         assert!(connection.is_overdue(2001, Direction::Receive, &limits));
         assert!(connection.is_overdue(1201, Direction::Send, &limits));

@@ -156,6 +156,7 @@ impl<'a> Transfer<'a> {
         }
         self.interrupted |= self.interrupts.take()?;
         self.sweep(now);
+        self.begin_warm_up(now)?;
         self.advance(now);
         let next = match self.timeline.phase {
             _ if self.connecting => u64::MAX,
@@ -166,13 +167,25 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// Begins the warm-up if it has not begun, and each connection was made or has failed.
+    fn begin_warm_up(&mut self, now: u64) -> io::Result<()> {
+        if !self.connecting || self.connections.iter().any(OneWayConnection::is_connecting) {
+            return Ok(());
+        }
+        self.connecting = false;
+        self.timeline.begin_warm_up(now);
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            connection.begin(now);
+            if let Some(stream) = connection.stream() {
+                self.poller.change(stream, index as u64, connection.interest(self.direction))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Enters the next phase when it is time: warm-up and measurement also end with the last connection, and the
     /// measurement with a signal.
     fn advance(&mut self, now: u64) {
-        if self.connecting && !self.connections.iter().any(OneWayConnection::is_connecting) {
-            self.connecting = false;
-            self.timeline.begin_warm_up(now);
-        }
         let all_failed = self.connections.iter().all(|connection| connection.stream().is_none());
         if all_failed {
             self.timeline.end_warm_up(now);
@@ -273,5 +286,78 @@ impl<'a> Transfer<'a> {
             interrupted: self.interrupted,
             server_cpu: self.cpu_after.zip(self.cpu_before).map(|(after, before)| after.saturating_sub(before)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::client::options::{Command, Options};
+
+    /// Passes the transfer of `retort bench ADDRESS -P discard -c 3`, with these further words, and connections to a
+    /// server that takes nothing, to `check`.
+    fn with_transfer(words: &str, check: impl FnOnce(Transfer<'_>)) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("listen");
+        let address = listener.local_addr().expect("an address");
+        let words = format!("retort bench {address} -P discard -c 3 -s 1 {words}");
+        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+        let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
+        let interrupts = Interrupts::watch().expect("watch for signals");
+        let console = Console::new(&options, Direction::Send);
+        let mut transfer = Transfer::new(&options, Direction::Send, &interrupts, &console).expect("a transfer");
+        let address = SocketAddress::Internet(address);
+        transfer.open(&target, &address, &SourceAddresses::for_server(&address)).expect("connect");
+        check(transfer);
+    }
+
+    /// Waits until each connection is ready, and serves them.
+    fn serve(transfer: &mut Transfer<'_>) {
+        let ready = loop {
+            let ready = transfer.poller.wait(None).expect("ready connections");
+            if ready == transfer.connections.len() {
+                break ready;
+            }
+        };
+        transfer.serve(ready).expect("none fails");
+    }
+
+    /// The numbers of bytes that the sockets have taken.
+    fn moved(transfer: &Transfer<'_>) -> Vec<u64> {
+        transfer.connections.iter().map(|connection| connection.moved).collect()
+    }
+
+    #[test]
+    fn the_warm_up_begins_when_all_are_connected() {
+        with_transfer("--warm-up 1h", |mut transfer| {
+            transfer.look_if_due().expect("no signal");
+            assert!(transfer.connecting && transfer.timeline.measured_from == nanoseconds(Duration::from_secs(3600)));
+            transfer.next_look = u64::MAX;
+            serve(&mut transfer);
+            transfer.next_look = 0;
+            transfer.look_if_due().expect("no signal");
+            assert!(!transfer.connecting && transfer.timeline.measured_from > nanoseconds(Duration::from_secs(3600)));
+            assert_eq!(moved(&transfer), [0; 3]);
+            serve(&mut transfer);
+            assert!(moved(&transfer).iter().all(|&bytes| bytes > 0), "{transfer:?}");
+        });
+    }
+
+    /// It is over before the first of the ready connections has its turn.
+    #[test]
+    fn the_measurement_ends_within_a_pass_over_the_connections() {
+        with_transfer("--warm-up 0 -t 1ns", |mut transfer| {
+            serve(&mut transfer);
+            transfer.next_look = 0;
+            transfer.look_if_due().expect("no signal");
+            assert_eq!(transfer.timeline.phase, BenchPhase::Measuring);
+            serve(&mut transfer);
+            assert_eq!((transfer.timeline.phase, moved(&transfer)), (BenchPhase::Draining, vec![0; 3]));
+            let result = transfer.finish();
+            assert!(result.elapsed > Duration::ZERO && result.bytes() == 0, "{result:?}");
+        });
     }
 }
