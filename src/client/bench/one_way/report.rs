@@ -291,6 +291,19 @@ mod tests {
     }
 
     #[test]
+    fn no_time_of_the_kernel_is_longer_than_the_measurement() {
+        let reading = |busy, retransmits| Reading { bytes: 0, tcp: Some(info(busy)), retransmits: Some(retransmits) };
+        let (before, after) = (reading(100, 2), reading(604, 3));
+        let connection = ConnectionResult { carried: Carried::between(&before, &after), before, error: None };
+        with_report("bench 127.0.0.1:9 -P discard", vec![connection], |report| {
+            let (table, object) = (report.table(), report.json());
+            assert!(table.contains("\nbusy                          100.0 %    100.0 %    100.0 %\n"), "{table}");
+            assert!(table.contains("\nretransmits           1 segment\n"), "{table}");
+            assert_eq!(object["connections"][0]["tcp"]["busy_us"], 500_000.0);
+        });
+    }
+
+    #[test]
     fn values_that_a_receiver_and_other_sockets_do_not_have_are_left_out() {
         for words in ["bench unix:/nowhere -P discard", "bench 127.0.0.1:19 -P chargen"] {
             with_report(words, vec![connection(false, None)], |report| {
