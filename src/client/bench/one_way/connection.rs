@@ -109,10 +109,11 @@ impl OneWayConnection {
     /// The connection is of no further use.
     pub fn drive(&mut self, work: &mut Work<'_>, readable: bool) -> Result<(), ConnectionError> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if self.stage == Stage::Connecting && connector::is_connected(stream)? {
-            self.stage = Stage::Waiting;
-        }
         if self.stage != Stage::Carrying {
+            // a connection that waits has an event when the server resets it
+            if connector::is_connected(stream)? {
+                self.stage = Stage::Waiting;
+            }
             return Ok(());
         }
         while !self.header.is_empty() {
@@ -324,6 +325,18 @@ mod tests {
         server.read_to_end(&mut received).expect("all");
         let blocks = received.strip_prefix(b"HEADER").expect("the header, once");
         assert_eq!(blocks, b"block".repeat(MAX_CALLS));
+    }
+
+    #[test]
+    fn a_reset_before_all_are_connected_is_noticed() {
+        let (mut connection, server) = tcp(b"");
+        connection.stage = Stage::Waiting;
+        connection.stream.as_mut().expect("a socket").write_all(b"1").expect("send");
+        let mut byte = [0];
+        // bytes that were not read make the end of a connection a reset
+        server.peek(&mut byte).expect("the byte arrives");
+        drop(server);
+        assert_eq!(send(&mut connection, b"block", true), Err(ErrorClass::Reset));
     }
 
     #[test]
