@@ -63,13 +63,16 @@ fn transfers_in_one_direction_are_valid() {
     let [discard, chargen] = ["discard", "chargen"].map(|protocol| daemon.address(protocol).to_string());
     for (address, protocol, arguments, kinds) in [
         (&discard, "discard", &["--server-pid", &pid][..], &["one-way"][..]),
-        (&chargen, "chargen", &["--interval", "100ms"], &["one-way-interval", "one-way-interval", "one-way"]),
+        (&chargen, "chargen", &["--interval", "100ms"], &["one-way-interval", "one-way"]),
         (&unix, "discard", &["--interval", "1s"], &["one-way-interval", "one-way"]),
         // not discard: each connection fails
         (&chargen, "discard", &[], &["one-way"]),
     ] {
         let objects = objects(&validator, address, &[&["-P", protocol, "--duration", "150ms"], arguments].concat());
-        assert_eq!(objects.iter().map(|object| &object["type"]).collect::<Vec<_>>(), kinds, "{arguments:?}");
+        let mut found: Vec<_> = objects.iter().map(|object| &object["type"]).collect();
+        // a busy machine has fewer intervals
+        found.dedup();
+        assert_eq!(found, kinds, "{arguments:?}");
     }
 }
 

@@ -57,6 +57,12 @@ impl Timeline {
         nanoseconds(self.started.elapsed())
     }
 
+    /// Begins the warm-up at `time`, and not at the start of the run.
+    pub fn begin_warm_up(&mut self, time: u64) {
+        self.measured_from += time;
+        self.measured_until += time;
+    }
+
     /// Enters the next phase, if that has begun by `now`.
     pub fn advance(&mut self, now: u64) {
         match self.phase {
@@ -131,6 +137,14 @@ mod tests {
             assert_eq!((timeline.phase, timeline.phase_end()), (phase, end), "at {now}");
             assert_eq!(timeline.is_measuring(now), phase == BenchPhase::Measuring, "at {now}");
         }
+    }
+
+    #[test]
+    fn a_warm_up_that_begins_late_is_not_shorter() {
+        let time = Duration::from_nanos;
+        let mut timeline = Timeline::new(time(100), Some(time(1000)), time(50));
+        timeline.begin_warm_up(30);
+        assert_eq!((timeline.measured_from, timeline.measured_until), (130, 1130));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use super::direction::Direction;
 use super::pattern::{Pattern, Position};
-use super::result::{Carried, Reading};
+use super::result::{Carried, ConnectionResult, Reading};
 use crate::client::bench::connection::{ConnectionError, WaitLimits};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::connector;
@@ -19,28 +19,37 @@ const MAX_CALLS: usize = 64;
 /// The bytes of a SYN among those that the peer has acknowledged (RFC 9293).
 const SYN: u64 = 1;
 
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    /// It is connected, and carries nothing before the others are: they would be connected only after its turn.
+    Waiting,
+    Carrying,
+}
+
 /// A connection that carries bytes in one direction. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
 pub struct OneWayConnection {
     /// `None` once it has failed.
     stream: Option<StreamSocket>,
-    connected: bool,
+    stage: Stage,
     /// Bytes that begin the connection, and are not sent.
     header: Vec<u8>,
     header_length: u64,
     /// Bytes that the socket has taken, or that were received.
-    moved: u64,
+    pub moved: u64,
     position: Position,
     /// [`moved`](Self::moved) when it was last seen to grow, and the time of that.
     progress: (u64, u64),
     /// The state at the start of the measurement.
-    pub before: Reading,
+    before: Reading,
     /// The state at the end of the last interval.
-    pub interval: Reading,
+    interval: Reading,
     /// The state when it was last looked at.
     last: Reading,
     /// Why it has failed.
-    pub error: Option<ConnectionError>,
+    error: Option<ConnectionError>,
 }
 
 impl OneWayConnection {
@@ -53,7 +62,7 @@ impl OneWayConnection {
         };
         Self {
             stream,
-            connected: false,
+            stage: Stage::Connecting,
             header_length: header.len() as u64,
             header,
             moved: 0,
@@ -72,12 +81,25 @@ impl OneWayConnection {
         self.stream.as_ref()
     }
 
+    /// Whether the attempt to connect goes on.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.stream.is_some() && self.stage == Stage::Connecting
+    }
+
+    /// All connections are made: this one carries bytes from now on.
+    pub fn begin(&mut self, now: u64) {
+        self.stage = Stage::Carrying;
+        self.progress = (self.moved, now);
+    }
+
     /// The readiness to watch for: the end of a connection shows when it is read.
     #[must_use]
     pub fn interest(&self, direction: Direction) -> Interest {
-        Interest {
-            read: self.connected,
-            write: !self.connected || direction == Direction::Send || !self.header.is_empty(),
+        match self.stage {
+            Stage::Connecting => Interest::WRITE,
+            Stage::Waiting => Interest { read: false, write: false },
+            Stage::Carrying => Interest { read: true, write: direction == Direction::Send || !self.header.is_empty() },
         }
     }
 
@@ -87,11 +109,12 @@ impl OneWayConnection {
     /// The connection is of no further use.
     pub fn drive(&mut self, work: &mut Work<'_>, readable: bool) -> Result<(), ConnectionError> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if !self.connected {
-            self.connected = connector::is_connected(stream)?;
-            if !self.connected {
-                return Ok(());
+        if self.stage != Stage::Carrying {
+            // a connection that waits has an event when the server resets it
+            if connector::is_connected(stream)? {
+                self.stage = Stage::Waiting;
             }
+            return Ok(());
         }
         while !self.header.is_empty() {
             let Some(sent) = unless_blocked(stream.write(&self.header))? else { return Ok(()) };
@@ -151,7 +174,7 @@ impl OneWayConnection {
 
     /// Reads the state.
     pub fn read_state(&mut self, direction: Direction) -> Reading {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.connected) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.stage != Stage::Connecting) {
             let tcp = tcp_info(stream).ok().flatten();
             let sender = tcp.filter(|_| direction == Direction::Send);
             let acknowledged = sender.and_then(|tcp| tcp.acknowledged);
@@ -161,19 +184,30 @@ impl OneWayConnection {
         self.last
     }
 
-    /// Ends an interval: returns what was carried in it.
-    pub fn end_interval(&mut self, direction: Direction) -> Carried {
-        let now = self.read_state(direction);
-        Carried::between(&std::mem::replace(&mut self.interval, now), &now)
+    /// The measurement, and its first interval, begin with the state that was read last.
+    pub fn begin_measurement(&mut self) {
+        (self.before, self.interval) = (self.last, self.last);
+    }
+
+    /// Ends an interval with the state that was read last: returns what was carried in it.
+    pub fn end_interval(&mut self) -> Carried {
+        Carried::between(&std::mem::replace(&mut self.interval, self.last), &self.last)
+    }
+
+    /// What it has carried in the measurement, which ends with the state that was read last.
+    #[must_use]
+    pub fn result(self) -> ConnectionResult {
+        let carried = Carried::between(&self.before, &self.last);
+        ConnectionResult { carried, before: self.before, error: self.error }
     }
 
     /// Whether it has carried nothing for too long.
     pub fn is_overdue(&mut self, now: u64, direction: Direction, limits: &WaitLimits) -> bool {
-        if self.stream.is_none() || self.moved != self.progress.0 {
+        if self.stream.is_none() || self.stage == Stage::Waiting || self.moved != self.progress.0 {
             self.progress = (self.moved, now);
         }
         let limit = match direction {
-            _ if !self.connected => limits.connect,
+            _ if self.stage == Stage::Connecting => limits.connect,
             Direction::Send => limits.write,
             Direction::Receive => limits.read,
         };
@@ -226,8 +260,15 @@ mod tests {
     use super::*;
     use crate::client::bench::verifier::READ_SIZE;
 
-    /// A connection and its server: a Unix socket, whose bytes are counted when the socket takes them.
+    /// A connection that carries bytes from 1000 on, and its server: a Unix socket, whose bytes are counted when the
+    /// socket takes them.
     fn unix(header: &[u8]) -> (OneWayConnection, UnixStream) {
+        let (mut connection, server) = connecting_unix(header);
+        connection.begin(1000);
+        (connection, server)
+    }
+
+    fn connecting_unix(header: &[u8]) -> (OneWayConnection, UnixStream) {
         let (client, server) = UnixStream::pair().expect("a pair");
         client.set_nonblocking(true).expect("non-blocking");
         let client = StreamSocket::try_from(OwnedFd::from(client)).expect("a socket");
@@ -239,7 +280,9 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         client.set_nonblocking(true).expect("non-blocking");
         let (server, _) = listener.accept().expect("a connection");
-        (OneWayConnection::new(Ok((client.into(), header.to_vec())), 1000), server)
+        let mut connection = OneWayConnection::new(Ok((client.into(), header.to_vec())), 1000);
+        connection.begin(1000);
+        (connection, server)
     }
 
     fn send(connection: &mut OneWayConnection, block: &[u8], readable: bool) -> Result<(), ErrorClass> {
@@ -264,6 +307,36 @@ mod tests {
         assert!(moved > 0 && received.starts_with(b"HEADERblock"), "{moved}");
         assert!(!connection.interest(Direction::Receive).write);
         assert!(connection.last.tcp.is_none() && connection.last.retransmits.is_none());
+    }
+
+    #[test]
+    fn nothing_is_carried_before_all_are_connected() {
+        let (mut connection, mut server) = connecting_unix(b"HEADER");
+        let nothing = Interest { read: false, write: false };
+        for (is_connecting, interest) in [(true, Interest::WRITE), (false, nothing), (false, nothing)] {
+            assert_eq!((connection.is_connecting(), connection.interest(Direction::Send)), (is_connecting, interest));
+            send(&mut connection, b"block", true).expect("it is connected");
+        }
+        connection.begin(1000);
+        assert_eq!(connection.interest(Direction::Send), Interest { read: true, write: true });
+        send(&mut connection, b"block", false).expect("it is sent");
+        drop(connection);
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).expect("all");
+        let blocks = received.strip_prefix(b"HEADER").expect("the header, once");
+        assert_eq!(blocks, b"block".repeat(MAX_CALLS));
+    }
+
+    #[test]
+    fn a_reset_before_all_are_connected_is_noticed() {
+        let (mut connection, server) = tcp(b"");
+        connection.stage = Stage::Waiting;
+        connection.stream.as_mut().expect("a socket").write_all(b"1").expect("send");
+        let mut byte = [0];
+        // bytes that were not read make the end of a connection a reset
+        server.peek(&mut byte).expect("the byte arrives");
+        drop(server);
+        assert_eq!(send(&mut connection, b"block", true), Err(ErrorClass::Reset));
     }
 
     #[test]
@@ -333,12 +406,14 @@ mod tests {
     #[test]
     fn each_wait_without_progress_has_its_limit() {
         let limits = WaitLimits { connect: 100, read: 1000, write: 200 };
-        let (mut connection, mut server) = unix(b"");
+        let (mut connection, mut server) = connecting_unix(b"");
         for (direction, limit) in [(Direction::Send, 100), (Direction::Receive, 100)] {
             assert!(!connection.is_overdue(1000 + limit, direction, &limits), "not connected");
             assert!(connection.is_overdue(1001 + limit, direction, &limits), "not connected");
         }
         receive(&mut connection, None).expect("it is connected");
+        assert!(!connection.is_overdue(u64::MAX / 2, Direction::Receive, &limits), "others are not connected");
+        connection.begin(1000);
         assert!(!connection.is_overdue(2000, Direction::Receive, &limits));
         assert!(connection.is_overdue(2001, Direction::Receive, &limits));
         assert!(connection.is_overdue(1201, Direction::Send, &limits));
@@ -358,8 +433,8 @@ mod tests {
         receive(&mut connection, None).expect("it is received");
         connection.fail(ErrorClass::Reset.into(), Direction::Receive);
         assert!(connection.stream().is_none());
-        assert_eq!(connection.end_interval(Direction::Receive).bytes, 5);
-        assert_eq!(connection.end_interval(Direction::Receive).bytes, 0);
+        assert_eq!([connection.end_interval().bytes, connection.end_interval().bytes], [5, 0]);
+        assert_eq!(connection.result().carried.bytes, 5);
         let refused = OneWayConnection::new(Err(ErrorKind::ConnectionRefused.into()), 0);
         assert_eq!(refused.error.map(|error| error.class), Some(ErrorClass::Refused));
     }

@@ -51,7 +51,8 @@ impl Direction {
         let name = options.protocol.name();
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => Err(Failure::cannot_run(format!(
-                "{option} has no meaning with -P {name}, which has no requests with replies: its throughput is measured"
+                "{option} has no meaning with -P {name}, which has no requests with replies: one thread measures its \
+                 throughput"
             ))),
             None if self == Self::Send && options.size == 0 => {
                 Err(Failure::cannot_run("--size is the size of each write: it must be at least 1"))

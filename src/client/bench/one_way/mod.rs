@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `direction` | which way the bytes go, and the options that have no meaning then |
 //! | `transfer` | the loop that drives all connections |
+//! | `intervals` | when the intervals end |
 //! | `connection` | one connection |
 //! | `pattern` | whether received bytes are the pattern of RFC 864 |
 //! | `result` | the counts |
@@ -17,6 +18,7 @@
 mod connection;
 mod console;
 mod direction;
+mod intervals;
 mod pattern;
 mod report;
 mod result;

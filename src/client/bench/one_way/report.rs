@@ -15,7 +15,7 @@ use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
 use crate::sys::TcpInfo;
-use crate::units::{counted, format_time};
+use crate::units::{counted, format_time, noun_for};
 
 /// The direction and the load, in one line.
 pub fn title(options: &BenchOptions, direction: Direction) -> String {
@@ -76,7 +76,8 @@ impl<'a> OneWayReport<'a> {
             rate * 8.0 / 1e9
         );
         if let Some(retransmits) = self.retransmits() {
-            let _ = writeln!(table, "{:<12} {:>10} segments", "retransmits", grouped(retransmits));
+            let segments = noun_for(retransmits, "segment");
+            let _ = writeln!(table, "{:<12} {:>10} {segments}", "retransmits", grouped(retransmits));
         }
         let _ = writeln!(table, "{:<12} {:>10}", "errors", result.errors());
         for class in ErrorClass::ALL.into_iter().filter(|&class| result.errors_of(class) > 0) {
@@ -133,12 +134,18 @@ impl<'a> OneWayReport<'a> {
         table
     }
 
+    /// How much of the measurement a time of the kernel has grown by. The kernel counts it in jiffies of 1 to 10 ms
+    /// (`tcp_chrono_stop`), so that it may seem to have grown by more.
+    fn grown(&self, connection: &ConnectionResult, time: impl Fn(&TcpInfo) -> Option<Duration>) -> Option<Duration> {
+        connection.grown(time).map(|time| time.min(self.result.elapsed))
+    }
+
     /// The figures of the table. Those of the sender's side of TCP say nothing about a connection that only receives.
     fn figures_of(&self, connection: &ConnectionResult) -> [Option<f64>; 9] {
         let tcp = connection.carried.tcp.as_ref();
         let sender = tcp.filter(|_| self.direction == Direction::Send);
         let share = |time: fn(&TcpInfo) -> Option<Duration>| {
-            sender.and(connection.grown(time)).map(|time| time.as_secs_f64() / self.result.elapsed.as_secs_f64())
+            sender.and(self.grown(connection, time)).map(|time| time.as_secs_f64() / self.result.elapsed.as_secs_f64())
         };
         let time = |time: fn(&TcpInfo) -> Option<Duration>| tcp.and_then(time).map(|time| time.as_secs_f64());
         [
@@ -189,7 +196,7 @@ impl<'a> OneWayReport<'a> {
 
     fn object(&self, connection: &ConnectionResult) -> Value {
         let tcp = connection.carried.tcp.map(|tcp| {
-            let grown = |time: fn(&TcpInfo) -> Option<Duration>| connection.grown(time).map(microseconds);
+            let grown = |time: fn(&TcpInfo) -> Option<Duration>| self.grown(connection, time).map(microseconds);
             json!({
                 "cwnd_segments": tcp.congestion_window,
                 "segment_bytes": tcp.segment_size,
@@ -280,6 +287,19 @@ mod tests {
                 assert!(table.lines().any(|shown| shown == line), "{line:?} is missing: {table}");
             }
             assert!(!table.contains("minimum RTT") && !table.contains("limited"), "unknown to the kernel: {table}");
+        });
+    }
+
+    #[test]
+    fn no_time_of_the_kernel_is_longer_than_the_measurement() {
+        let reading = |busy, retransmits| Reading { bytes: 0, tcp: Some(info(busy)), retransmits: Some(retransmits) };
+        let (before, after) = (reading(100, 2), reading(604, 3));
+        let connection = ConnectionResult { carried: Carried::between(&before, &after), before, error: None };
+        with_report("bench 127.0.0.1:9 -P discard", vec![connection], |report| {
+            let (table, object) = (report.table(), report.json());
+            assert!(table.contains("\nbusy                          100.0 %    100.0 %    100.0 %\n"), "{table}");
+            assert!(table.contains("\nretransmits           1 segment\n"), "{table}");
+            assert_eq!(object["connections"][0]["tcp"]["busy_us"], 500_000.0);
         });
     }
 

@@ -72,7 +72,7 @@ pub struct ConnectionResult {
 }
 
 impl ConnectionResult {
-    /// How much of the measurement a time of the kernel has grown by.
+    /// By how much a time of the kernel has grown.
     #[must_use]
     pub fn grown(&self, time: impl Fn(&TcpInfo) -> Option<Duration>) -> Option<Duration> {
         let before = self.before.tcp.as_ref().and_then(&time).unwrap_or_default();

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::connection::{OneWayConnection, Work};
 use super::console::Console;
 use super::direction::Direction;
+use super::intervals::Intervals;
 use super::pattern::Pattern;
-use super::result::{Carried, ConnectionResult, OneWayInterval, OneWayResult};
+use super::result::{OneWayInterval, OneWayResult};
 use crate::client::bench::connect::SourceAddresses;
 use crate::client::bench::connection::{ConnectionError, WaitLimits};
 use crate::client::bench::measurement::ErrorClass;
@@ -20,14 +21,15 @@ use crate::client::bench::timeline::{BenchPhase, Timeline, nanoseconds};
 use crate::client::bench::verifier::READ_SIZE;
 use crate::client::options::{BenchOptions, Verify};
 use crate::client::target::Target;
-use crate::sys::{Interest, Interrupts, SocketAddress};
+use crate::sys::{Interrupts, SocketAddress};
 
 /// Interval of the search for connections that wait for too long, and of the progress bar, in nanoseconds. Chosen as
 /// that of the load generator.
 const SWEEP_INTERVAL: u64 = 250_000_000;
 
-/// The poller's token for a signal. Derived: the token of a connection is its index, which is smaller.
-const SIGNAL: u64 = u64::MAX;
+/// The longest time, in nanoseconds, after which the loop looks for a signal and for the next phase, also between two
+/// connections. Chosen: nobody notices that an interrupt is so late, and the system call costs a ten-thousandth of it.
+const LOOK_INTERVAL: u64 = 10_000_000;
 
 /// A measurement of throughput that runs. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
@@ -35,10 +37,12 @@ pub struct Transfer<'a> {
     direction: Direction,
     timeline: Timeline,
     limits: WaitLimits,
-    interval: u64,
-    /// The number of intervals that have ended.
-    intervals: u64,
+    /// Connections are made: the warm-up begins when each has succeeded or failed.
+    connecting: bool,
+    intervals: Intervals,
     next_sweep: u64,
+    /// When to [look](Self::look_if_due) again.
+    next_look: u64,
     poller: BenchPoller,
     connections: Vec<OneWayConnection>,
     /// The number of connections to make.
@@ -48,6 +52,7 @@ pub struct Transfer<'a> {
     pattern: Option<Pattern>,
     server_pid: Option<u32>,
     cpu_before: Option<Duration>,
+    cpu_after: Option<Duration>,
     interrupted: bool,
     interrupts: &'a Interrupts,
     console: &'a Console,
@@ -61,17 +66,16 @@ impl<'a> Transfer<'a> {
         interrupts: &'a Interrupts,
         console: &'a Console,
     ) -> io::Result<Self> {
-        let poller = BenchPoller::new()?;
-        poller.add(interrupts, SIGNAL, Interest::READ)?;
         let is_verified = direction == Direction::Receive && options.verify == Verify::Content;
         Ok(Self {
             direction,
             timeline: Timeline::new(options.warm_up, options.time_limit(), options.timeouts.read_timeout),
             limits: WaitLimits::new(&options.timeouts),
-            interval: nanoseconds(options.series_interval()),
-            intervals: 0,
+            connecting: true,
+            intervals: Intervals::new(nanoseconds(options.series_interval())),
             next_sweep: SWEEP_INTERVAL,
-            poller,
+            next_look: 0,
+            poller: BenchPoller::new()?,
             connections: Vec::with_capacity(options.connections),
             count: options.connections,
             block: text::of_size(options.text, options.size),
@@ -79,6 +83,7 @@ impl<'a> Transfer<'a> {
             pattern: is_verified.then(Pattern::new),
             server_pid: options.server_pid,
             cpu_before: None,
+            cpu_after: None,
             interrupted: false,
             interrupts,
             console,
@@ -95,24 +100,13 @@ impl<'a> Transfer<'a> {
         self.timeline.restart();
         self.open(target, address, sources)?;
         loop {
-            let now = self.timeline.now();
-            self.advance(now);
-            if self.timeline.phase == BenchPhase::Draining {
-                return Ok(Some(self.finish()));
+            self.look_if_due()?;
+            if self.is_over() {
+                return Ok((self.timeline.phase == BenchPhase::Draining).then(|| self.finish()));
             }
-            self.sweep(now);
-            let next = self.timeline.phase_end().min(self.next_sweep).min(self.next_interval());
-            let ready = self.poller.wait(Some(Duration::from_nanos(next.saturating_sub(now))))?;
-            for event in 0..ready {
-                let event = self.poller.event(event);
-                match event.key {
-                    SIGNAL => self.interrupted = self.interrupts.take()?,
-                    index => self.on_event(index as usize, event.readable || event.hung_up),
-                }
-            }
-            if self.interrupted && self.timeline.phase == BenchPhase::WarmUp {
-                return Ok(None);
-            }
+            let timeout = self.next_look.saturating_sub(self.timeline.now());
+            let ready = self.poller.wait(Some(Duration::from_nanos(timeout)))?;
+            self.serve(ready)?;
         }
     }
 
@@ -131,6 +125,64 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// Lets each of the ready connections carry bytes in turn, unless the run ends before: if there are thousands, it
+    /// takes seconds until each has carried what it can.
+    fn serve(&mut self, ready: usize) -> io::Result<()> {
+        for event in 0..ready {
+            self.look_if_due()?;
+            if self.is_over() {
+                break;
+            }
+            let event = self.poller.event(event);
+            self.on_event(event.key as usize, event.readable || event.hung_up);
+        }
+        Ok(())
+    }
+
+    /// Whether the measurement has ended, or cannot begin.
+    fn is_over(&self) -> bool {
+        match self.timeline.phase {
+            BenchPhase::WarmUp => self.interrupted,
+            BenchPhase::Measuring => false,
+            BenchPhase::Draining => true,
+        }
+    }
+
+    /// Looks for a signal, fails connections, and ends phases and intervals, when it is time.
+    fn look_if_due(&mut self) -> io::Result<()> {
+        let now = self.timeline.now();
+        if now < self.next_look || self.is_over() {
+            return Ok(());
+        }
+        self.interrupted |= self.interrupts.take()?;
+        self.sweep(now);
+        self.begin_warm_up(now)?;
+        self.advance(now);
+        let next = match self.timeline.phase {
+            _ if self.connecting => u64::MAX,
+            BenchPhase::Measuring => self.timeline.measured_until.min(self.interval_end()),
+            _ => self.timeline.phase_end(),
+        };
+        self.next_look = next.min(self.next_sweep).min(now + LOOK_INTERVAL);
+        Ok(())
+    }
+
+    /// Begins the warm-up if it has not begun, and each connection was made or has failed.
+    fn begin_warm_up(&mut self, now: u64) -> io::Result<()> {
+        if !self.connecting || self.connections.iter().any(OneWayConnection::is_connecting) {
+            return Ok(());
+        }
+        self.connecting = false;
+        self.timeline.begin_warm_up(now);
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            connection.begin(now);
+            if let Some(stream) = connection.stream() {
+                self.poller.change(stream, index as u64, connection.interest(self.direction))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Enters the next phase when it is time: warm-up and measurement also end with the last connection, and the
     /// measurement with a signal.
     fn advance(&mut self, now: u64) {
@@ -138,49 +190,60 @@ impl<'a> Transfer<'a> {
         if all_failed {
             self.timeline.end_warm_up(now);
         }
-        if self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from {
-            self.cpu_before = self.server_pid.and_then(server_cpu::of);
-            for connection in &mut self.connections {
-                connection.before = connection.read_state(self.direction);
-                connection.interval = connection.before;
-            }
-            // The readings take time: the measurement begins after them.
-            self.timeline.advance(self.timeline.now());
-        }
-        if self.timeline.phase != BenchPhase::Measuring {
-            return;
-        }
-        let is_over = now >= self.timeline.measured_until || self.interrupted || all_failed;
-        let measured = now.min(self.timeline.measured_until);
-        while self.next_interval() <= measured {
-            self.end_interval(self.next_interval(), false);
-        }
-        if is_over {
-            if measured > self.timeline.measured_from + self.interval * self.intervals {
-                self.end_interval(measured, true);
-            }
-            self.timeline.stop(now);
-        }
-    }
-
-    /// When the current interval ends.
-    fn next_interval(&self) -> u64 {
         match self.timeline.phase {
-            BenchPhase::Measuring => self.timeline.measured_from + self.interval.saturating_mul(self.intervals + 1),
-            BenchPhase::WarmUp | BenchPhase::Draining => u64::MAX,
+            _ if self.connecting => {}
+            BenchPhase::WarmUp if now >= self.timeline.measured_from => self.begin_measurement(),
+            BenchPhase::Measuring if now >= self.timeline.measured_until || self.interrupted || all_failed => {
+                self.end_measurement();
+            }
+            BenchPhase::Measuring if now >= self.interval_end() => {
+                let until = self.read_states();
+                self.end_interval(until);
+            }
+            _ => {}
         }
     }
 
-    fn end_interval(&mut self, until: u64, partial: bool) {
-        let from = self.interval * self.intervals;
-        self.intervals += 1;
+    /// The measurement begins, and ends, after all states were read, which takes one to two microseconds for each
+    /// connection (measured): as they are always read in the same order, it has the same length for each.
+    fn begin_measurement(&mut self) {
+        self.cpu_before = self.server_pid.and_then(server_cpu::of);
+        let from = self.read_states();
+        self.connections.iter_mut().for_each(OneWayConnection::begin_measurement);
+        self.timeline.advance(from);
+    }
+
+    fn end_measurement(&mut self) {
+        self.cpu_after = self.server_pid.and_then(server_cpu::of);
+        let until = self.read_states();
+        self.timeline.stop(until);
+        self.end_interval(until);
+    }
+
+    /// Reads the states of all connections; returns the time at which they have been read.
+    fn read_states(&mut self) -> u64 {
+        for connection in &mut self.connections {
+            connection.read_state(self.direction);
+        }
+        self.timeline.now()
+    }
+
+    /// When the current interval is to end; `u64::MAX` if intervals are not shown.
+    fn interval_end(&self) -> u64 {
+        let shown = self.console.shows_intervals();
+        if shown { self.timeline.measured_from.saturating_add(self.intervals.end()) } else { u64::MAX }
+    }
+
+    /// Ends the current interval at `until`, at which the states were read.
+    fn end_interval(&mut self, until: u64) {
+        let until = until - self.timeline.measured_from;
+        let (from, partial) = self.intervals.finish(until);
         if !self.console.shows_intervals() {
             return;
         }
-        let carried = self.connections.iter_mut().map(|connection| connection.end_interval(self.direction)).collect();
-        let (from, until) = (Duration::from_nanos(from), Duration::from_nanos(until - self.timeline.measured_from));
-        let interval = OneWayInterval { from, until, partial, carried };
-        if self.console.interval(&interval).is_break() {
+        let carried = self.connections.iter_mut().map(OneWayConnection::end_interval).collect();
+        let (from, until) = (Duration::from_nanos(from), Duration::from_nanos(until));
+        if self.console.interval(&OneWayInterval { from, until, partial, carried }).is_break() {
             self.interrupted = true;
         }
     }
@@ -216,22 +279,85 @@ impl<'a> Transfer<'a> {
         self.console.progress(now.saturating_sub(from) as f64 / (until - from) as f64);
     }
 
-    fn finish(mut self) -> OneWayResult {
-        let cpu = self.server_pid.and_then(server_cpu::of).zip(self.cpu_before);
-        let direction = self.direction;
-        let connections = self.connections.iter_mut().map(|connection| {
-            let after = connection.read_state(direction);
-            let carried = Carried::between(&connection.before, &after);
-            ConnectionResult { carried, before: connection.before, error: connection.error.take() }
-        });
-        let connections = connections.collect();
-        // What the readings have counted is what was carried until now.
-        let elapsed = self.timeline.now() - self.timeline.measured_from;
+    fn finish(self) -> OneWayResult {
         OneWayResult {
-            elapsed: Duration::from_nanos(elapsed),
-            connections,
+            elapsed: Duration::from_nanos(self.timeline.measured_until - self.timeline.measured_from),
+            connections: self.connections.into_iter().map(OneWayConnection::result).collect(),
             interrupted: self.interrupted,
-            server_cpu: cpu.map(|(after, before)| after.saturating_sub(before)),
+            server_cpu: self.cpu_after.zip(self.cpu_before).map(|(after, before)| after.saturating_sub(before)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::client::options::{Command, Options};
+
+    /// Passes the transfer of `retort bench ADDRESS -P discard -c 3`, with these further words, and connections to a
+    /// server that takes nothing, to `check`.
+    fn with_transfer(words: &str, check: impl FnOnce(Transfer<'_>)) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("listen");
+        let address = listener.local_addr().expect("an address");
+        let words = format!("retort bench {address} -P discard -c 3 -s 1 {words}");
+        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+        let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
+        let interrupts = Interrupts::watch().expect("watch for signals");
+        let console = Console::new(&options, Direction::Send);
+        let mut transfer = Transfer::new(&options, Direction::Send, &interrupts, &console).expect("a transfer");
+        let address = SocketAddress::Internet(address);
+        transfer.open(&target, &address, &SourceAddresses::for_server(&address)).expect("connect");
+        check(transfer);
+    }
+
+    /// Waits until each connection is ready, and serves them.
+    fn serve(transfer: &mut Transfer<'_>) {
+        let ready = loop {
+            let ready = transfer.poller.wait(None).expect("ready connections");
+            if ready == transfer.connections.len() {
+                break ready;
+            }
+        };
+        transfer.serve(ready).expect("none fails");
+    }
+
+    /// The numbers of bytes that the sockets have taken.
+    fn moved(transfer: &Transfer<'_>) -> Vec<u64> {
+        transfer.connections.iter().map(|connection| connection.moved).collect()
+    }
+
+    #[test]
+    fn the_warm_up_begins_when_all_are_connected() {
+        with_transfer("--warm-up 1h", |mut transfer| {
+            transfer.look_if_due().expect("no signal");
+            assert!(transfer.connecting && transfer.timeline.measured_from == nanoseconds(Duration::from_secs(3600)));
+            transfer.next_look = u64::MAX;
+            serve(&mut transfer);
+            transfer.next_look = 0;
+            transfer.look_if_due().expect("no signal");
+            assert!(!transfer.connecting && transfer.timeline.measured_from > nanoseconds(Duration::from_secs(3600)));
+            assert_eq!(moved(&transfer), [0; 3]);
+            serve(&mut transfer);
+            assert!(moved(&transfer).iter().all(|&bytes| bytes > 0), "{transfer:?}");
+        });
+    }
+
+    /// It is over before the first of the ready connections has its turn.
+    #[test]
+    fn the_measurement_ends_within_a_pass_over_the_connections() {
+        with_transfer("--warm-up 0 -t 1ns", |mut transfer| {
+            serve(&mut transfer);
+            transfer.next_look = 0;
+            transfer.look_if_due().expect("no signal");
+            assert_eq!(transfer.timeline.phase, BenchPhase::Measuring);
+            serve(&mut transfer);
+            assert_eq!((transfer.timeline.phase, moved(&transfer)), (BenchPhase::Draining, vec![0; 3]));
+            let result = transfer.finish();
+            assert!(result.elapsed > Duration::ZERO && result.bytes() == 0, "{result:?}");
+        });
     }
 }
