@@ -466,6 +466,34 @@ fn interrupt_ends_measurement_and_prints_report() {
     }
 }
 
+/// Each connection gets one reply, and no other.
+#[test]
+fn requests_without_a_reply_are_a_failure() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut message = [0; 64];
+        let _ = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let address = address.to_string();
+    let output = bench(&address, &["-P", "echo", "-c", "2", "--warm-up", "0", "-t", "100ms", "--json"]);
+    let (result, code) = report(&output);
+    assert_eq!((code, &result["lost"]), (1, &2.into()), "{result:#}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("the latencies do not include 2 requests without a reply"), "{message}");
+}
+
+#[test]
+fn a_run_without_any_reply_is_a_failure_and_has_no_latencies() {
+    let (address, _told) = silent();
+    let output = bench(&address, &["-c", "1", "--rate", "50", "--warm-up", "0", "-t", "100ms", "--json"]);
+    let (result, code) = report(&output);
+    assert_eq!((code, &result["lost"], &result["requests"]), (1, &5.into(), &0.into()), "{result:#}");
+    assert_eq!((&result["latency_us"], &result["first_byte_us"]), (&Value::Null, &Value::Null), "{result:#}");
+    assert!(number(&result, "/sender_lateness_us/max") > 0.0, "{result:#}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, "retort: no request that was measured has a reply\n");
+}
+
 /// The report cannot be printed, because the reader of standard output reads nothing.
 #[test]
 fn second_interrupt_ends_benchmark_at_once() {

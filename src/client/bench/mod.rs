@@ -77,9 +77,10 @@ use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
-use crate::units::format_time;
+use crate::units::{format_time, noun_for};
 use console::{Console, announce};
 use earlier_run::EarlierRun;
+use figures::grouped;
 use load::Load;
 use measurement::Measurement;
 use one_way::Direction;
@@ -133,12 +134,27 @@ fn measure_once(
     let printed = shown.and_then(|()| report.print(options.json));
     files.write(&report::title(options, load.model, options.rate), &measurement)?;
     printed?;
-    let is_good = measurement.errors() == 0 && measurement.replies() > 0;
-    if measurement.errors() == 0 && measurement.replies() == 0 {
-        warn(&"no request that was measured has a reply");
-    }
-    let status = Status::success_if(is_good).and(server_cpu::status(options.server_pid, measurement.server_cpu));
+    let status = replies_status(&measurement).and(server_cpu::status(options.server_pid, measurement.server_cpu));
     Ok(status.and(report.comparison_status()))
+}
+
+/// Whether the requests that were measured got their replies; a message says what the report cannot show. The requests
+/// that the user has not waited for do not matter.
+fn replies_status(measurement: &Measurement) -> Status {
+    let lost = measurement.lost;
+    if measurement.replies() == 0 {
+        warn(&"no request that was measured has a reply");
+    } else if measurement.requests == 0 {
+        warn(&"every reply arrived after the measurement");
+    }
+    if measurement.replies() > 0 && lost > 0 {
+        let (number, noun) = (grouped(lost), noun_for(lost, "request"));
+        warn(&format!(
+            "the latencies do not include {number} {noun} without a reply at the end, which may be the slowest"
+        ));
+    }
+    let is_complete = lost == 0 || measurement.interrupted;
+    Status::success_if(measurement.requests > 0 && measurement.errors() == 0 && is_complete)
 }
 
 /// Measures the throughput of a protocol that carries bytes in one direction.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::evaluation::latency;
 use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
-use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable};
+use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable, readable_at};
 use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
@@ -90,7 +90,7 @@ impl<'a> FindRateReport<'a> {
         for (_, share) in self.percentiles() {
             let _ = write!(line, " {:>10}", latency(share, measurement).map_or("-".into(), readable));
         }
-        let lateness = readable(measurement.lateness.at(LATENESS_SHARE));
+        let lateness = readable_at(&measurement.lateness, LATENESS_SHARE);
         line + &format!(" {lateness:>12} {:>9}  {}\n", failed(measurement), words(step.phase, verdict))
     }
 
