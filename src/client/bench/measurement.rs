@@ -80,6 +80,11 @@ impl From<Mismatch> for ErrorClass {
 }
 
 /// Everything that was counted.
+///
+/// Each request of the measurement is one of [`requests`](Self::requests), [`late`](Self::late), [`lost`](Self::lost)
+/// and [`errors`](Self::errors). In an open loop, and with `--requests`, its requests are those that are due in it; in a
+/// closed loop those in flight at some time in it. The throughput is that of all replies that arrive in it: without those
+/// to requests of the warm-up it would be too low where replies take long.
 #[derive(Debug)]
 pub struct Measurement {
     /// Requests whose correct reply arrived within the measurement.
@@ -88,6 +93,11 @@ pub struct Measurement {
     pub late: u64,
     /// Requests without a reply, not overdue, when the run ended, and those that were due and not sent.
     pub lost: u64,
+    /// Correct replies that arrived within the measurement, also to requests that are not of it; not with `--requests`,
+    /// where the last of its requests ends it.
+    pub arrived: u64,
+    /// Requests of the warm-up that are not of the measurement, and failed in it or had no reply at its end.
+    pub failed_before: u64,
     /// Bytes of replies within the measurement.
     pub received: u64,
     /// Requests without a correct reply, by class.
@@ -129,6 +139,8 @@ impl Measurement {
             requests: 0,
             late: 0,
             lost: 0,
+            arrived: 0,
+            failed_before: 0,
             received: 0,
             errors: [0; ErrorClass::ALL.len()],
             example: None,
@@ -152,6 +164,8 @@ impl Measurement {
         self.late += other.late;
         self.lost += other.lost;
         self.unsent += other.unsent;
+        self.arrived += other.arrived;
+        self.failed_before += other.failed_before;
         self.received += other.received;
         for (own, others) in self.errors.iter_mut().zip(other.errors) {
             *own += others;
@@ -183,9 +197,9 @@ impl Measurement {
     }
 
     /// Counts correct replies that arrive within the measurement.
-    pub fn count_requests(&mut self, requests: u64) {
-        self.requests += requests;
-        self.series.count_requests(requests);
+    pub fn count_arrived(&mut self, replies: u64) {
+        self.arrived += replies;
+        self.series.count_requests(replies);
     }
 
     /// Counts bytes that arrive within the measurement.
@@ -307,6 +321,7 @@ mod tests {
         let part = || {
             let mut part = Measurement::new(Duration::from_secs(1));
             (part.requests, part.late, part.lost, part.unsent, part.received) = (1, 2, 3, 4, 5);
+            (part.arrived, part.failed_before) = (8, 9);
             part.count_errors(ErrorClass::Reset, 6);
             part.record_latency(0, 7, 1, true);
             part.record_lateness(0, 7);
@@ -317,7 +332,8 @@ mod tests {
         let mut sum = part();
         sum.absorb(Measurement { example: Some("an error".into()), interrupted: true, ..part() });
         assert_eq!((sum.requests, sum.late, sum.lost, sum.unsent, sum.received), (2, 4, 6, 8, 10));
-        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_millis(800)));
+        assert_eq!((sum.arrived, sum.failed_before, sum.errors_of(ErrorClass::Reset)), (16, 18, 12));
+        assert_eq!(sum.elapsed, Duration::from_millis(800));
         for times in [&sum.latencies, &sum.connects, &sum.first_bytes, &sum.lateness] {
             assert_eq!(times.count(), 2);
         }

@@ -153,7 +153,12 @@ fn replies_status(measurement: &Measurement) -> Status {
             "the latencies do not include {number} {noun} without a reply at the end, which may be the slowest"
         ));
     }
-    let is_complete = lost == 0 || measurement.interrupted;
+    let before = measurement.failed_before;
+    if before > 0 && !measurement.interrupted {
+        let (number, noun) = (grouped(before), noun_for(before, "request"));
+        warn(&format!("{number} {noun} of the warm-up failed later or had no reply at the end"));
+    }
+    let is_complete = lost + before == 0 || measurement.interrupted;
     Status::success_if(measurement.requests > 0 && measurement.errors() == 0 && is_complete)
 }
 
@@ -208,5 +213,42 @@ fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Resu
     match measurement.map_err(failed)? {
         Some(measurement) => Ok((measurement, shown)),
         None => Err(Failure::cannot_run("interrupted during the warm-up: nothing was measured")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measurement::ErrorClass;
+
+    /// A measurement whose counts `set` sets.
+    fn status_of(set: impl FnOnce(&mut Measurement)) -> Status {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        set(&mut measurement);
+        replies_status(&measurement)
+    }
+
+    #[test]
+    fn a_run_is_good_if_every_request_that_was_waited_for_has_a_correct_reply() {
+        for (requests, late, lost, failed_before, interrupted, expected) in [
+            (9, 1, 0, 0, false, Status::Success),
+            (9, 1, 1, 0, false, Status::Failed),
+            (9, 1, 0, 1, false, Status::Failed),
+            (9, 1, 1, 1, true, Status::Success),
+            (0, 0, 0, 0, true, Status::Failed),
+            (0, 1, 0, 0, true, Status::Failed),
+            (0, 0, 1, 0, true, Status::Failed),
+        ] {
+            let status = status_of(|counts| {
+                (counts.requests, counts.late, counts.lost) = (requests, late, lost);
+                (counts.failed_before, counts.interrupted) = (failed_before, interrupted);
+            });
+            assert_eq!(status, expected, "{requests} {late} {lost} {failed_before} {interrupted}");
+        }
+        let failed = status_of(|counts| {
+            counts.requests = 9;
+            counts.count_errors(ErrorClass::Reset, 1);
+        });
+        assert_eq!(failed, Status::Failed);
     }
 }

@@ -180,7 +180,7 @@ impl<'a> BenchReport<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn exact_rate(&self) -> f64 {
-        self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
+        self.measurement.arrived as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
     fn rate(&self) -> String {
@@ -192,10 +192,10 @@ impl<'a> BenchReport<'a> {
         self.measurement.received as f64
     }
 
-    /// CPU time of the server per request, late ones included, in microseconds.
+    /// CPU time of the server per reply, late ones included, in microseconds.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn server_cpu(&self) -> Option<f64> {
-        let requests = self.measurement.replies() as f64;
+        let requests = (self.measurement.arrived + self.measurement.late) as f64;
         self.measurement.server_cpu.filter(|_| requests > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / requests)
     }
 }

@@ -205,9 +205,7 @@ impl LoadGenerator<'_> {
         Ok(ReadOutcome { closed: false, now })
     }
 
-    /// Counts replies by their arrival, and latencies by when the requests were due: a rate without the replies to
-    /// requests of the warm-up would be too low where they take long. With `--requests`, only replies to requests that
-    /// were due in the measurement count.
+    /// Counts the replies to requests of the measurement, and those that arrive within it.
     pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;
@@ -217,7 +215,7 @@ impl LoadGenerator<'_> {
         if self.timeline.phase == BenchPhase::WarmUp {
             return self.connections[index].complete(replies, |_, _, _| {});
         }
-        let counts_from = self.counts_from();
+        let (counts_from, arrivals_from) = (self.counts_from(), self.arrivals_from());
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
         self.connections[index].complete(replies, |due, count, first_byte| {
@@ -228,13 +226,11 @@ impl LoadGenerator<'_> {
                     measurement.record_first_byte(time.saturating_sub(due), now - due);
                 }
             }
-            if due < counts_from {
-                return;
+            if due >= counts_from {
+                *if is_late { &mut measurement.late } else { &mut measurement.requests } += count;
             }
-            if is_late {
-                measurement.late += count;
-            } else {
-                measurement.count_requests(count);
+            if due >= arrivals_from && !is_late {
+                measurement.count_arrived(count);
             }
         });
     }
@@ -250,6 +246,7 @@ impl LoadGenerator<'_> {
             if requests == 0 {
                 self.requests_left = self.requests_left.saturating_sub(1);
             }
+            self.measurement.failed_before += requests as u64 - counted;
             self.measurement.count_errors(error.class, if requests == 0 { 1 } else { counted });
             if self.measurement.example.is_none() {
                 self.measurement.example = example(error);

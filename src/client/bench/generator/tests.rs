@@ -56,7 +56,7 @@ fn measure(address: SocketAddr, words: &str) -> Measurement {
 /// Of four requests two are due in the warm-up, and the reply to the second arrives in the measurement. The last reply
 /// is late.
 #[test]
-fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
+fn requests_count_by_when_they_were_due_and_the_throughput_by_when_replies_arrive() {
     let counts = |words: &str| {
         without_server(words, |mut generator| {
             for (due, arrival) in [(10, 90), (20, 100), (110, 130), (150, 200)] {
@@ -66,11 +66,12 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
                 generator.count_replies(0, 1, arrival);
             }
             let measurement = generator.finish(200);
-            (measurement.requests, measurement.late, measurement.latencies.count())
+            (measurement.requests, measurement.late, measurement.latencies.count(), measurement.arrived)
         })
     };
-    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
-    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --rate 9"), (1, 1, 2, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2, 1));
 }
 
 /// The intervals of 10 ms begin with the measurement, not with the run.
@@ -127,33 +128,50 @@ fn requests_belong_to_the_stage_in_which_they_were_due() {
 
 /// A server that never replies: all requests of the warm-up are in flight, and no others are made.
 #[test]
-fn requests_that_the_server_has_had_since_the_warm_up_are_lost() {
+fn requests_of_the_warm_up_without_a_reply_are_lost_or_counted_apart() {
     let outcome = |words: &str| {
         without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.advance(200);
             let measurement = generator.finish(300);
-            (measurement.lost, measurement.errors())
+            (measurement.lost, measurement.errors(), measurement.failed_before)
         })
     };
-    assert_eq!(outcome("--warm-up 100ns --duration 100ns"), (3, 0));
-    assert_eq!(outcome("--warm-up 100ns --duration 100ns --requests 2"), (0, 0), "they are not measured");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns"), (3, 0, 0), "they are in flight in the measurement");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns --rate 0.1"), (1, 0, 3), "one more is due");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns --requests 2"), (0, 0, 3));
+}
+
+/// Each connection of the server gets no reply at all, and half of the requests are due in the warm-up.
+#[test]
+fn the_counts_of_an_open_loop_are_those_of_the_requests_that_are_due_in_the_measurement() {
+    without_server("--warm-up 100ms --duration 100ms --rate 100 --connections 4", |mut generator| {
+        generator.advance(0);
+        for milliseconds in [50, 100, 150, 200] {
+            generator.advance(milliseconds * 1_000_000);
+            generator.release_due(milliseconds * 1_000_000);
+        }
+        generator.connections[1].waiting.pop_front();
+        let measurement = generator.finish(200_000_000);
+        assert_eq!((measurement.lost, measurement.failed_before, measurement.unsent), (10, 5, 0));
+    });
 }
 
 #[test]
-fn failed_requests_of_the_warm_up_are_not_among_a_number_of_requests() {
+fn failed_requests_of_the_warm_up_are_errors_or_counted_apart() {
     let errors = |words: &str| {
         without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.connections[0].queue(110, 2, 64);
             generator.fail(0, ConnectionError::from(ErrorClass::Timeout));
-            generator.measurement.errors()
+            (generator.measurement.errors(), generator.measurement.failed_before)
         })
     };
-    assert_eq!(errors("--warm-up 100ns --duration 1s"), 5);
-    assert_eq!(errors("--warm-up 100ns --duration 1s --requests 9"), 2);
+    assert_eq!(errors("--warm-up 100ns --duration 1s"), (5, 0));
+    assert_eq!(errors("--warm-up 100ns --duration 1s --rate 9"), (2, 3));
+    assert_eq!(errors("--warm-up 100ns --duration 1s --requests 9"), (2, 3));
 }
 
 /// The rate is one that no machine can make.
