@@ -205,3 +205,24 @@ fn an_interrupted_search_says_what_it_knows() {
     let text = String::from_utf8(ended.stdout).unwrap();
     assert!(text.ends_with("\ninterrupted: no rate has kept p99=5ms so far\n"), "{text}");
 }
+
+/// It serves the run at the lowest rate, and is stopped in the next one.
+#[test]
+fn a_search_ends_when_the_server_cannot_be_reached_any_more() {
+    let (mut daemon, address) = daemon();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address, "--find-rate", "--slo", "p50=1s,errors=50%", "-t", "300ms", "--warm-up", "0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.ends_with("  kept")), "the first run");
+    daemon.stop();
+    let rest: Vec<String> = lines.collect();
+    let ended = child.wait_with_output().expect("wait for retort");
+    let message = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(2), "{message}");
+    assert_eq!(message, format!("retort: cannot connect to {address} any more: connect refused\n"));
+    // One that was under way has replies, too.
+    let missed = rest.iter().filter(|line| line.ends_with("  missed (connect refused)")).count();
+    assert!((1..=2).contains(&missed), "{rest:?}");
+    assert!(rest.last().is_some_and(|line| line.starts_with("interrupted: ")), "{rest:?}");
+}

@@ -102,6 +102,8 @@ pub struct Measurement {
     pub received: u64,
     /// Requests without a correct reply, by class.
     errors: [u64; ErrorClass::ALL.len()],
+    /// Why the first attempt to connect failed that did.
+    pub connect_failure: Option<ErrorClass>,
     /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
     /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement. Those of
@@ -143,6 +145,7 @@ impl Measurement {
             failed_before: 0,
             received: 0,
             errors: [0; ErrorClass::ALL.len()],
+            connect_failure: None,
             example: None,
             latencies: Latencies::new(),
             connects: Latencies::new(),
@@ -170,6 +173,7 @@ impl Measurement {
         for (own, others) in self.errors.iter_mut().zip(other.errors) {
             *own += others;
         }
+        self.connect_failure = self.connect_failure.or(other.connect_failure);
         self.example = self.example.take().or(other.example);
         self.latencies.absorb(&other.latencies);
         self.connects.absorb(&other.connects);
@@ -194,6 +198,19 @@ impl Measurement {
     #[must_use]
     pub fn replies(&self) -> u64 {
         self.requests + self.late
+    }
+
+    /// Why no request has a reply, if that is because connecting fails.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<ErrorClass> {
+        self.connect_failure.filter(|_| self.replies() == 0)
+    }
+
+    /// The class of most errors.
+    #[must_use]
+    pub fn main_error(&self) -> Option<ErrorClass> {
+        let classes = ErrorClass::ALL.into_iter().filter(|&class| self.errors_of(class) > 0);
+        classes.max_by_key(|&class| self.errors_of(class))
     }
 
     /// Counts correct replies that arrive within the measurement.
@@ -287,6 +304,20 @@ mod tests {
             measurement.count_errors(class, 2);
         }
         assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
+        measurement.count_errors(ErrorClass::Reset, 1);
+        assert_eq!(measurement.main_error(), Some(ErrorClass::Reset));
+        assert_eq!(Measurement::new(Duration::from_secs(1)).main_error(), None);
+    }
+
+    #[test]
+    fn a_server_is_unreachable_if_connecting_failed_and_nothing_was_replied_to() {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        measurement.count_errors(ErrorClass::Timeout, 1);
+        assert_eq!(measurement.unreachable(), None);
+        measurement.connect_failure = Some(ErrorClass::Refused);
+        assert_eq!(measurement.unreachable(), Some(ErrorClass::Refused));
+        measurement.late = 1;
+        assert_eq!(measurement.unreachable(), None);
     }
 
     #[test]

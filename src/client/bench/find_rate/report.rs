@@ -91,7 +91,9 @@ impl<'a> FindRateReport<'a> {
             let _ = write!(line, " {:>10}", latency(share, measurement).map_or("-".into(), readable));
         }
         let lateness = readable_at(&measurement.lateness, LATENESS_SHARE);
-        line + &format!(" {lateness:>12} {:>9}  {}\n", failed(measurement), words(step.phase, verdict))
+        let _ = write!(line, " {lateness:>12} {:>9}  {}", failed(measurement), words(step.phase, verdict));
+        let error = measurement.main_error().map(|class| format!(" ({})", class.name()));
+        line + &error.unwrap_or_default() + "\n"
     }
 
     /// What was measured, in words.

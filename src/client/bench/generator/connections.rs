@@ -235,19 +235,24 @@ impl LoadGenerator<'_> {
         });
     }
 
-    /// Closes a connection, counts its requests in flight as errors (one if there are none), and backs off.
+    /// Closes a connection, counts its requests in flight as errors, and backs off.
+    ///
+    /// A connection that fails while it has no requests is an error, too: the server has sent what nobody has asked for,
+    /// for example. An attempt to connect without requests is none: in an open loop, they have still to become due.
     pub(super) fn fail(&mut self, index: usize, error: ConnectionError) {
         let counted = self.connections[index].in_flight_since(self.counts_from());
-        let requests = self.connections[index].close();
-        self.outstanding = self.outstanding.saturating_sub(requests as u64);
+        let was_connected = self.connections[index].is_connected();
+        let requests = self.connections[index].close() as u64;
+        self.outstanding = self.outstanding.saturating_sub(requests);
         let now = self.timeline.now();
         self.last_end = now;
         if self.timeline.phase != BenchPhase::WarmUp {
-            if requests == 0 {
-                self.requests_left = self.requests_left.saturating_sub(1);
+            if !was_connected {
+                self.measurement.connect_failure.get_or_insert(error.class);
             }
-            self.measurement.failed_before += requests as u64 - counted;
-            self.measurement.count_errors(error.class, if requests == 0 { 1 } else { counted });
+            let errors = if requests == 0 && was_connected { 1 } else { counted };
+            self.measurement.failed_before += requests - counted;
+            self.measurement.count_errors(error.class, errors);
             if self.measurement.example.is_none() {
                 self.measurement.example = example(error);
             }

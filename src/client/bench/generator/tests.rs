@@ -303,6 +303,18 @@ fn failed_requests_count_towards_the_number_of_requests() {
     }
 }
 
+/// Each of the four connections makes an attempt every 10 ms; most of them have no request.
+#[test]
+fn every_due_request_is_counted_once_where_connections_are_refused() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for load in ["--rate 50", "--rate 50 --reconnect", "--rate 5k --reconnect --read-timeout 50ms"] {
+        let measurement = measure(address, &format!("{load} --connections 4 --duration 200ms"));
+        let due = if load.contains("5k") { 1000 } else { 10 };
+        assert_eq!((measurement.errors() + measurement.lost, measurement.replies()), (due, 0), "{load}");
+        assert_eq!(measurement.unreachable(), Some(ErrorClass::Refused), "{load}");
+    }
+}
+
 /// At a rate of 10,000 requests per second every request would cause an attempt.
 #[test]
 fn a_server_that_refuses_connections_is_not_flooded() {
