@@ -205,7 +205,8 @@ impl LoadGenerator<'_> {
         Ok(ReadOutcome { closed: false, now })
     }
 
-    /// Counts the replies to requests of the measurement, and those that arrive within it.
+    /// Counts the replies to requests of the measurement, and those that arrive within it. A reply after the read timeout
+    /// is an error, also if the search for overdue connections has not found it.
     pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;
@@ -218,8 +219,14 @@ impl LoadGenerator<'_> {
         let (counts_from, arrivals_from) = (self.counts_from(), self.arrivals_from());
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
+        let limit = self.limits.read;
         self.connections[index].complete(replies, |due, count, first_byte| {
             let count = u64::from(count);
+            if due + limit < now {
+                let (errors, before) = if due >= counts_from { (count, 0) } else { (0, count) };
+                measurement.failed_before += before;
+                return measurement.count_errors(ErrorClass::Timeout, errors);
+            }
             if due >= from {
                 measurement.record_latency(due - from, now - due, count, !is_late);
                 if let Some(time) = first_byte {

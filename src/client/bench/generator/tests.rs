@@ -261,6 +261,22 @@ fn a_reply_that_exceeds_the_read_timeout_is_an_error() {
     }
 }
 
+/// The search for overdue connections runs every 250 ms, and has not found them.
+#[test]
+fn a_reply_after_the_read_timeout_is_an_error_when_it_arrives() {
+    without_server("--warm-up 100ms --duration 1s --rate 1 --read-timeout 40ms --connections 1", |mut generator| {
+        let milliseconds = |time: u64| time * 1_000_000;
+        generator.advance(milliseconds(100));
+        for (due, arrival) in [(90, 131), (110, 150), (120, 161)] {
+            generator.connections[0].queue(milliseconds(due), 1, 64);
+            generator.count_replies(0, 1, milliseconds(arrival));
+        }
+        let measurement = &generator.measurement;
+        assert_eq!((measurement.requests, measurement.errors_of(ErrorClass::Timeout)), (1, 1));
+        assert_eq!((measurement.failed_before, measurement.arrived), (1, 1));
+    });
+}
+
 /// An echo server for any number of clients, and the number of messages of 64 bytes that it has received.
 fn echo_server() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
