@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use super::evaluation::latency;
+use super::evaluation::{failed, latency};
 use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
 use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable, readable_at};
 use crate::client::bench::load::Load;
@@ -172,11 +172,6 @@ fn words(phase: SearchPhase, verdict: Verdict) -> &'static str {
         (_, Verdict::Missed { by_sender: false }) => "missed",
         (_, Verdict::Missed { by_sender: true }) => "missed: the load generator was late",
     }
-}
-
-/// Requests without a correct reply.
-fn failed(measurement: &Measurement) -> u64 {
-    measurement.errors() + measurement.lost
 }
 
 fn object(step: SearchStep, verdict: Verdict, measurement: &Measurement) -> Value {
