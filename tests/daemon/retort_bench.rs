@@ -463,8 +463,23 @@ fn interrupt_ends_measurement_and_prints_report() {
         assert!((0.0..3600.0).contains(&seconds), "{report:#}");
         let replies = number(&report, "/requests");
         assert!((seconds * rate - replies).abs() < 1.0, "without a warm-up: {report:#}");
-        assert_eq!(report["lost"], 0, "{report:#}");
+        assert_eq!((&report["lost"], &report["interrupted"]), (&0.into(), &true.into()), "{report:#}");
     }
+}
+
+#[test]
+fn an_interrupted_run_is_marked_in_the_table() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address, "--connections", "2", "--warm-up", "0", "--duration", "1h"]);
+    let child = command.stdout(Stdio::piped()).spawn().expect("start retort");
+    daemon.statistics_when(|statistics| statistics.answered > 100);
+    kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
+    let ended = child.wait_with_output().expect("wait for retort");
+    let table = String::from_utf8(ended.stdout).expect("text");
+    assert!(ended.status.success() && table.contains("\n\ninterrupted after "), "{table}");
+    assert!(!String::from_utf8_lossy(&bench(&address, &["-n", "1"]).stdout).contains("interrupted"), "it was not");
 }
 
 /// Each connection gets one reply, and no other.

@@ -69,6 +69,9 @@ impl<'a> BenchReport<'a> {
     pub fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = String::from("\n");
+        if measurement.interrupted {
+            let _ = writeln!(table, "interrupted after {seconds:.1} s");
+        }
         let _ =
             writeln!(table, "requests  {:>14}  {:>12}/s in {seconds:.2} s", grouped(measurement.requests), self.rate());
         let megabytes = self.bytes() / 1e6;
@@ -159,6 +162,7 @@ impl<'a> BenchReport<'a> {
             "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
+            "interrupted": measurement.interrupted,
             "requests": measurement.requests,
             "requests_per_second": rounded(self.exact_rate()),
             "late": measurement.late,
