@@ -221,7 +221,7 @@ fn a_search_ends_when_the_server_cannot_be_reached_any_more() {
     let message = String::from_utf8(ended.stderr).expect("text");
     assert_eq!(ended.status.code(), Some(2), "{message}");
     assert_eq!(message, format!("retort: cannot connect to {address} any more: connect refused\n"));
-    // One that was under way has replies, too.
+    // The run in progress may have replies.
     let missed = rest.iter().filter(|line| line.ends_with("  missed (connect refused)")).count();
     assert!((1..=2).contains(&missed), "{rest:?}");
     assert!(rest.last().is_some_and(|line| line.starts_with("interrupted: ")), "{rest:?}");
