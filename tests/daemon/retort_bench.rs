@@ -491,7 +491,7 @@ fn requests_without_a_reply_are_a_failure() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let address = address.to_string();
-    let output = bench(&address, &["-P", "echo", "-c", "2", "--warm-up", "0", "-t", "100ms", "--json"]);
+    let output = bench(&address, &["-P", "echo", "-c", "2", "--warm-up", "0", "-t", "1s", "--json"]);
     let (result, code) = report(&output);
     assert_eq!((code, &result["lost"]), (1, &2.into()), "{result:#}");
     let message = String::from_utf8(output.stderr).unwrap();
