@@ -461,9 +461,53 @@ fn interrupt_ends_measurement_and_prints_report() {
         let report = good(report(&child.wait_with_output().expect("wait for retort")));
         let (seconds, rate) = (number(&report, "/seconds"), number(&report, "/requests_per_second"));
         assert!((0.0..3600.0).contains(&seconds), "{report:#}");
-        assert!((seconds * rate - number(&report, "/requests")).abs() < 1.0, "{report:#}");
-        assert_eq!(report["lost"], 0, "{report:#}");
+        let replies = number(&report, "/requests");
+        assert!((seconds * rate - replies).abs() < 1.0, "without a warm-up: {report:#}");
+        assert_eq!((&report["lost"], &report["interrupted"]), (&0.into(), &true.into()), "{report:#}");
     }
+}
+
+#[test]
+fn an_interrupted_run_is_marked_in_the_table() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address, "--connections", "2", "--warm-up", "0", "--duration", "1h"]);
+    let child = command.stdout(Stdio::piped()).spawn().expect("start retort");
+    daemon.statistics_when(|statistics| statistics.answered > 100);
+    kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
+    let ended = child.wait_with_output().expect("wait for retort");
+    let table = String::from_utf8(ended.stdout).expect("text");
+    assert!(ended.status.success() && table.contains("\n\ninterrupted after "), "{table}");
+    assert!(!String::from_utf8_lossy(&bench(&address, &["-n", "1"]).stdout).contains("interrupted"), "it was not");
+}
+
+/// Each connection gets one reply, and no other.
+#[test]
+fn requests_without_a_reply_are_a_failure() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut message = [0; 64];
+        let _ = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let address = address.to_string();
+    let output = bench(&address, &["-P", "echo", "-c", "2", "--warm-up", "0", "-t", "1s", "--json"]);
+    let (result, code) = report(&output);
+    assert_eq!((code, &result["lost"]), (1, &2.into()), "{result:#}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("the latencies do not include 2 requests without a reply"), "{message}");
+}
+
+#[test]
+fn a_run_without_any_reply_is_a_failure_and_has_no_latencies() {
+    let (address, _told) = silent();
+    let output = bench(&address, &["-c", "1", "--rate", "50", "--warm-up", "0", "-t", "100ms", "--json"]);
+    let (result, code) = report(&output);
+    assert_eq!((code, &result["lost"], &result["requests"]), (1, &5.into(), &0.into()), "{result:#}");
+    assert_eq!((&result["latency_us"], &result["first_byte_us"]), (&Value::Null, &Value::Null), "{result:#}");
+    assert!(number(&result, "/sender_lateness_us/max") > 0.0, "{result:#}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, "retort: no request that was measured has a reply\n");
 }
 
 /// The report cannot be printed, because the reader of standard output reads nothing.

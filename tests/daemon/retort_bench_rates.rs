@@ -32,7 +32,7 @@ fn stages_have_exactly_the_requests_that_are_due() {
         assert!(stages.iter().all(|stage| number(stage, &format!("/{name}")) > 0.0), "{report:#}");
     }
     let outcomes = ["/requests", "/late", "/lost"].map(|name| number(&report, name));
-    assert!(outcomes.iter().sum::<f64>() >= 290.0, "some of the warm-up may be in flight: {report:#}");
+    assert!((outcomes.iter().sum::<f64>() - 290.0).abs() < 0.5, "{report:#}");
     assert_eq!((number(&report, "/seconds"), &report["rate"]), (0.7, &Value::Null));
 }
 
@@ -46,7 +46,7 @@ fn several_threads_make_one_load() {
     let mut objects = objects(&output.stdout);
     let report = good((objects.pop().expect("a result"), output.status.code().expect("an exit code")));
     let outcomes = ["/requests", "/late", "/lost"].map(|name| number(&report, name));
-    assert!(outcomes.iter().sum::<f64>() >= 200.0, "some of the warm-up may be in flight: {report:#}");
+    assert!((outcomes.iter().sum::<f64>() - 200.0).abs() < 0.5, "{report:#}");
     assert_eq!((number(&report, "/connections"), number(&report, "/threads")), (3.0, 2.0));
     assert_eq!(report["intervals"].as_array(), Some(&objects));
 }
@@ -100,9 +100,10 @@ fn intervals_are_objects_before_the_report() {
         assert!((number(interval, "/from_seconds") - from).abs() < 1e-9, "{objects:?}");
     }
     assert!((number(&objects[3], "/until_seconds") - 0.35).abs() < 1e-9, "{objects:?}");
-    for (of_intervals, of_report) in [("/requests", "/requests"), ("/bytes_received", "/bytes_received")] {
-        let sum: f64 = objects.iter().map(|interval| number(interval, of_intervals)).sum();
-        assert!((sum - number(&report, of_report)).abs() < 0.5, "{objects:?} {report:#}");
+    let replies = number(&report, "/requests_per_second") * number(&report, "/seconds");
+    for (name, of_report) in [("/requests", replies), ("/bytes_received", number(&report, "/bytes_received"))] {
+        let sum: f64 = objects.iter().map(|interval| number(interval, name)).sum();
+        assert!((sum - of_report).abs() < 0.5, "{objects:?} {report:#}");
     }
 }
 
@@ -203,4 +204,25 @@ fn an_interrupted_search_says_what_it_knows() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let text = String::from_utf8(ended.stdout).unwrap();
     assert!(text.ends_with("\ninterrupted: no rate has kept p99=5ms so far\n"), "{text}");
+}
+
+/// It serves the run at the lowest rate, and is stopped in the next one.
+#[test]
+fn a_search_ends_when_the_server_cannot_be_reached_any_more() {
+    let (mut daemon, address) = daemon();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address, "--find-rate", "--slo", "p50=1s,errors=50%", "-t", "300ms", "--warm-up", "0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.ends_with("  kept")), "the first run");
+    daemon.stop();
+    let rest: Vec<String> = lines.collect();
+    let ended = child.wait_with_output().expect("wait for retort");
+    let message = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(2), "{message}");
+    assert_eq!(message, format!("retort: cannot connect to {address} any more: connect refused\n"));
+    // The run in progress may have replies.
+    let missed = rest.iter().filter(|line| line.ends_with("  missed (connect refused)")).count();
+    assert!((1..=2).contains(&missed), "{rest:?}");
+    assert!(rest.last().is_some_and(|line| line.starts_with("interrupted: ")), "{rest:?}");
 }

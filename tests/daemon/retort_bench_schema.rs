@@ -116,6 +116,11 @@ fn a_report_without_replies_is_valid() {
     let objects = objects(&validator(), &address, &arguments);
     let report = objects.last().expect("a result");
     assert_eq!((&report["requests"], &report["latency_curve"]), (&json!(0), &json!([])), "{report:#}");
+    let arguments = ["--stages", "10/100ms,100/100ms", "--reconnect", "--read-timeout", "20ms"];
+    let report = self::objects(&validator(), &address, &arguments).remove(0);
+    for times in ["/latency_us", "/first_byte_us", "/stages/0/latency_us", "/stages/1/latency_us"] {
+        assert_eq!(report.pointer(times), Some(&Value::Null), "{times}: {report:#}");
+    }
 }
 
 /// The test would not notice a new member otherwise.

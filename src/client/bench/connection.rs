@@ -100,6 +100,12 @@ impl BenchConnection {
         self.stream.is_some() && !self.connected
     }
 
+    /// Whether there is a connection whose handshake is complete.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// The number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -27,12 +27,15 @@ pub fn curve(latencies: &Latencies) -> Vec<Value> {
     steps.map(|step| json!({ "share": step.share, "latency_us": microseconds(step.latency) })).collect()
 }
 
-/// Percentiles, minimum and mean in microseconds.
-pub fn percentiles(latencies: &Latencies) -> Map {
+/// Percentiles, minimum and mean in microseconds; `None` without latencies, which is null in JSON.
+pub fn percentiles(latencies: &Latencies) -> Option<Map> {
+    if latencies.count() == 0 {
+        return None;
+    }
     let mut map = percentiles_of(|share| latencies.at(share));
     let others = [("min", latencies.min()), ("mean", latencies.mean())];
     map.extend(others.map(|(name, time)| (name.into(), microseconds(time))));
-    map
+    Some(map)
 }
 
 /// Percentiles of the times that `at` knows, in microseconds.
@@ -71,6 +74,11 @@ pub fn readable(time: Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// The latency that this share of the requests did not exceed, as [`readable`]; `-` without latencies.
+pub fn readable_at(latencies: &Latencies, share: f64) -> String {
+    if latencies.count() == 0 { "-".into() } else { readable(latencies.at(share)) }
+}
+
 /// A number of nanoseconds in the unit in which it is shown.
 pub fn in_unit(nanoseconds: f64) -> (f64, &'static str) {
     match nanoseconds {
@@ -101,6 +109,15 @@ mod tests {
         text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
         let decimals = text.split(',').filter_map(|number| number.split_once('.'));
         assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
+    }
+
+    #[test]
+    fn without_latencies_there_are_no_percentiles() {
+        let mut latencies = Latencies::new();
+        assert_eq!((percentiles(&latencies), readable_at(&latencies, 0.5)), (None, "-".into()));
+        latencies.record(7, 1);
+        assert!(percentiles(&latencies).is_some_and(|map| map["p50"] == 0.007 && map["min"] == 0.007));
+        assert_eq!(readable_at(&latencies, 0.5), "7.00 ns");
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl From<Mismatch> for ErrorClass {
 }
 
 /// Everything that was counted.
+///
+/// Each request of the measurement is one of [`requests`](Self::requests), [`late`](Self::late), [`lost`](Self::lost)
+/// and [`errors`](Self::errors). In an open loop, and with `--requests`, its requests are those that are due in it; in a
+/// closed loop those in flight at some time in it. The throughput is that of all replies that arrive in it: without those
+/// to requests of the warm-up it would be too low where replies take long.
 #[derive(Debug)]
 pub struct Measurement {
     /// Requests whose correct reply arrived within the measurement.
@@ -88,10 +93,17 @@ pub struct Measurement {
     pub late: u64,
     /// Requests without a reply, not overdue, when the run ended, and those that were due and not sent.
     pub lost: u64,
+    /// Correct replies that arrived within the measurement, also to requests that are not of it; not with `--requests`,
+    /// where the last of its requests ends it.
+    pub arrived: u64,
+    /// Requests of the warm-up that are not of the measurement, and failed in it or had no reply at its end.
+    pub failed_before: u64,
     /// Bytes of replies within the measurement.
     pub received: u64,
     /// Requests without a correct reply, by class.
     errors: [u64; ErrorClass::ALL.len()],
+    /// Why the first attempt to connect failed that did.
+    pub connect_failure: Option<ErrorClass>,
     /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
     /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement. Those of
@@ -129,8 +141,11 @@ impl Measurement {
             requests: 0,
             late: 0,
             lost: 0,
+            arrived: 0,
+            failed_before: 0,
             received: 0,
             errors: [0; ErrorClass::ALL.len()],
+            connect_failure: None,
             example: None,
             latencies: Latencies::new(),
             connects: Latencies::new(),
@@ -152,10 +167,13 @@ impl Measurement {
         self.late += other.late;
         self.lost += other.lost;
         self.unsent += other.unsent;
+        self.arrived += other.arrived;
+        self.failed_before += other.failed_before;
         self.received += other.received;
         for (own, others) in self.errors.iter_mut().zip(other.errors) {
             *own += others;
         }
+        self.connect_failure = self.connect_failure.or(other.connect_failure);
         self.example = self.example.take().or(other.example);
         self.latencies.absorb(&other.latencies);
         self.connects.absorb(&other.connects);
@@ -182,10 +200,23 @@ impl Measurement {
         self.requests + self.late
     }
 
+    /// Why no request has a reply, if that is because connecting fails.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<ErrorClass> {
+        self.connect_failure.filter(|_| self.replies() == 0)
+    }
+
+    /// The class of most errors.
+    #[must_use]
+    pub fn main_error(&self) -> Option<ErrorClass> {
+        let classes = ErrorClass::ALL.into_iter().filter(|&class| self.errors_of(class) > 0);
+        classes.max_by_key(|&class| self.errors_of(class))
+    }
+
     /// Counts correct replies that arrive within the measurement.
-    pub fn count_requests(&mut self, requests: u64) {
-        self.requests += requests;
-        self.series.count_requests(requests);
+    pub fn count_arrived(&mut self, replies: u64) {
+        self.arrived += replies;
+        self.series.count_requests(replies);
     }
 
     /// Counts bytes that arrive within the measurement.
@@ -273,6 +304,20 @@ mod tests {
             measurement.count_errors(class, 2);
         }
         assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
+        measurement.count_errors(ErrorClass::Reset, 1);
+        assert_eq!(measurement.main_error(), Some(ErrorClass::Reset));
+        assert_eq!(Measurement::new(Duration::from_secs(1)).main_error(), None);
+    }
+
+    #[test]
+    fn a_server_is_unreachable_if_connecting_failed_and_nothing_was_replied_to() {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        measurement.count_errors(ErrorClass::Timeout, 1);
+        assert_eq!(measurement.unreachable(), None);
+        measurement.connect_failure = Some(ErrorClass::Refused);
+        assert_eq!(measurement.unreachable(), Some(ErrorClass::Refused));
+        measurement.late = 1;
+        assert_eq!(measurement.unreachable(), None);
     }
 
     #[test]
@@ -307,6 +352,7 @@ mod tests {
         let part = || {
             let mut part = Measurement::new(Duration::from_secs(1));
             (part.requests, part.late, part.lost, part.unsent, part.received) = (1, 2, 3, 4, 5);
+            (part.arrived, part.failed_before) = (8, 9);
             part.count_errors(ErrorClass::Reset, 6);
             part.record_latency(0, 7, 1, true);
             part.record_lateness(0, 7);
@@ -317,7 +363,8 @@ mod tests {
         let mut sum = part();
         sum.absorb(Measurement { example: Some("an error".into()), interrupted: true, ..part() });
         assert_eq!((sum.requests, sum.late, sum.lost, sum.unsent, sum.received), (2, 4, 6, 8, 10));
-        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_millis(800)));
+        assert_eq!((sum.arrived, sum.failed_before, sum.errors_of(ErrorClass::Reset)), (16, 18, 12));
+        assert_eq!(sum.elapsed, Duration::from_millis(800));
         for times in [&sum.latencies, &sum.connects, &sum.first_bytes, &sum.lateness] {
             assert_eq!(times.count(), 2);
         }

@@ -77,9 +77,10 @@ use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
-use crate::units::format_time;
+use crate::units::{format_time, noun_for};
 use console::{Console, announce};
 use earlier_run::EarlierRun;
+use figures::grouped;
 use load::Load;
 use measurement::Measurement;
 use one_way::Direction;
@@ -133,12 +134,32 @@ fn measure_once(
     let printed = shown.and_then(|()| report.print(options.json));
     files.write(&report::title(options, load.model, options.rate), &measurement)?;
     printed?;
-    let is_good = measurement.errors() == 0 && measurement.replies() > 0;
-    if measurement.errors() == 0 && measurement.replies() == 0 {
-        warn(&"no request that was measured has a reply");
-    }
-    let status = Status::success_if(is_good).and(server_cpu::status(options.server_pid, measurement.server_cpu));
+    let status = replies_status(&measurement).and(server_cpu::status(options.server_pid, measurement.server_cpu));
     Ok(status.and(report.comparison_status()))
+}
+
+/// Whether the requests that were measured got their replies; a message says what the report cannot show. The requests
+/// that the user has not waited for do not matter.
+fn replies_status(measurement: &Measurement) -> Status {
+    let lost = measurement.lost;
+    if measurement.replies() == 0 {
+        warn(&"no request that was measured has a reply");
+    } else if measurement.requests == 0 {
+        warn(&"every reply arrived after the measurement");
+    }
+    if measurement.replies() > 0 && lost > 0 {
+        let (number, noun) = (grouped(lost), noun_for(lost, "request"));
+        warn(&format!(
+            "the latencies do not include {number} {noun} without a reply at the end, which may be the slowest"
+        ));
+    }
+    let before = measurement.failed_before;
+    if before > 0 && !measurement.interrupted {
+        let (number, noun) = (grouped(before), noun_for(before, "request"));
+        warn(&format!("{number} {noun} of the warm-up failed later or had no reply at the end"));
+    }
+    let is_complete = lost + before == 0 || measurement.interrupted;
+    Status::success_if(measurement.requests > 0 && measurement.errors() == 0 && is_complete)
 }
 
 /// Measures the throughput of a protocol that carries bytes in one direction.
@@ -192,5 +213,42 @@ fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Resu
     match measurement.map_err(failed)? {
         Some(measurement) => Ok((measurement, shown)),
         None => Err(Failure::cannot_run("interrupted during the warm-up: nothing was measured")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measurement::ErrorClass;
+
+    /// A measurement whose counts `set` sets.
+    fn status_of(set: impl FnOnce(&mut Measurement)) -> Status {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        set(&mut measurement);
+        replies_status(&measurement)
+    }
+
+    #[test]
+    fn a_run_is_good_if_every_request_that_was_waited_for_has_a_correct_reply() {
+        for (requests, late, lost, failed_before, interrupted, expected) in [
+            (9, 1, 0, 0, false, Status::Success),
+            (9, 1, 1, 0, false, Status::Failed),
+            (9, 1, 0, 1, false, Status::Failed),
+            (9, 1, 1, 1, true, Status::Success),
+            (0, 0, 0, 0, true, Status::Failed),
+            (0, 1, 0, 0, true, Status::Failed),
+            (0, 0, 1, 0, true, Status::Failed),
+        ] {
+            let status = status_of(|counts| {
+                (counts.requests, counts.late, counts.lost) = (requests, late, lost);
+                (counts.failed_before, counts.interrupted) = (failed_before, interrupted);
+            });
+            assert_eq!(status, expected, "{requests} {late} {lost} {failed_before} {interrupted}");
+        }
+        let failed = status_of(|counts| {
+            counts.requests = 9;
+            counts.count_errors(ErrorClass::Reset, 1);
+        });
+        assert_eq!(failed, Status::Failed);
     }
 }

@@ -69,6 +69,9 @@ impl<'a> BenchReport<'a> {
     pub fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = String::from("\n");
+        if measurement.interrupted {
+            let _ = writeln!(table, "interrupted after {seconds:.1} s");
+        }
         let _ =
             writeln!(table, "requests  {:>14}  {:>12}/s in {seconds:.2} s", grouped(measurement.requests), self.rate());
         let megabytes = self.bytes() / 1e6;
@@ -159,6 +162,7 @@ impl<'a> BenchReport<'a> {
             "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
+            "interrupted": measurement.interrupted,
             "requests": measurement.requests,
             "requests_per_second": rounded(self.exact_rate()),
             "late": measurement.late,
@@ -169,9 +173,9 @@ impl<'a> BenchReport<'a> {
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
             "latency_curve": curve(&measurement.latencies),
-            "connect_us": connects.map(percentiles),
+            "connect_us": connects.and_then(percentiles),
             "first_byte_us": percentiles(&measurement.first_bytes),
-            "sender_lateness_us": lateness.map(percentiles),
+            "sender_lateness_us": lateness.and_then(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
             "comparison": self.comparison.as_ref().map(|(earlier, comparison)| comparison.json(&earlier.name)),
             "intervals": intervals.collect::<Vec<_>>(),
@@ -180,7 +184,7 @@ impl<'a> BenchReport<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn exact_rate(&self) -> f64 {
-        self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
+        self.measurement.arrived as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
     fn rate(&self) -> String {
@@ -192,10 +196,10 @@ impl<'a> BenchReport<'a> {
         self.measurement.received as f64
     }
 
-    /// CPU time of the server per request, late ones included, in microseconds.
+    /// CPU time of the server per reply, late ones included, in microseconds.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn server_cpu(&self) -> Option<f64> {
-        let requests = self.measurement.replies() as f64;
+        let requests = (self.measurement.arrived + self.measurement.late) as f64;
         self.measurement.server_cpu.filter(|_| requests > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / requests)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::figures::{LATENESS_SHARE, grouped, percentiles, readable};
+use super::figures::{LATENESS_SHARE, grouped, percentiles, readable_at};
 use super::stage_counts::StageCounts;
 use crate::client::json::{Value, json, rounded, seconds};
 use crate::client::options::Stage;
@@ -14,9 +14,9 @@ pub fn table(stages: &[Stage], counts: &[StageCounts]) -> String {
     table.push('\n');
     for (stage, counts) in stages.iter().zip(counts) {
         let (due, replies) = (grouped(counts.due), grouped(counts.latencies.count()));
-        let sender = readable(counts.lateness.at(LATENESS_SHARE));
+        let sender = readable_at(&counts.lateness, LATENESS_SHARE);
         let _ = write!(table, "{:<19} {due:>9} {replies:>9} {sender:>10}", stage.to_string());
-        table.extend([0.5, 0.99, 1.0].map(|share| format!(" {:>9}", readable(counts.latencies.at(share)))));
+        table.extend([0.5, 0.99, 1.0].map(|share| format!(" {:>9}", readable_at(&counts.latencies, share))));
         table.push('\n');
     }
     table
@@ -36,4 +36,26 @@ pub fn objects(stages: &[Stage], counts: &[StageCounts]) -> Vec<Value> {
         })
     };
     stages.iter().zip(counts).map(object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::bench::schedule::Schedule;
+
+    #[test]
+    fn a_stage_without_replies_has_no_times() {
+        let stages = [1.0, 2.0].map(|rate| Stage { from: rate, to: rate, duration: Duration::from_secs(1) });
+        let mut counts = StageCounts::of(&Schedule::new(&stages));
+        counts[1].latencies.record(7, 1);
+        let table = table(&stages, &counts);
+        let times: Vec<Vec<&str>> =
+            table.lines().skip(2).map(|line| line.split_whitespace().skip(3).collect()).collect();
+        assert_eq!(times, [&["-", "-", "-", "-"][..], &["-", "7.00", "ns", "7.00", "ns", "7.00", "ns"]], "{table}");
+        let objects = objects(&stages, &counts);
+        assert_eq!((&objects[0]["latency_us"], &objects[1]["sender_lateness_us"]), (&Value::Null, &Value::Null));
+        assert_eq!(objects[1]["latency_us"]["max"], 0.007);
+    }
 }

@@ -29,7 +29,7 @@ pub fn verdict(slos: &[Slo], measurement: &Measurement) -> Verdict {
 fn is_kept(slo: &Slo, measurement: &Measurement) -> bool {
     match slo {
         Slo::Latency { share, bound, .. } => latency(*share, measurement).is_some_and(|latency| latency <= *bound),
-        Slo::Errors(share) => failed_share(measurement.errors() + measurement.lost, measurement) <= *share,
+        Slo::Errors(share) => failed_share(failed(measurement), measurement) <= *share,
     }
 }
 
@@ -45,6 +45,9 @@ pub fn latency(share: f64, measurement: &Measurement) -> Option<Duration> {
 
 /// Whether a bound that was missed may be kept by the same server with a generator that is never late: requests that
 /// were not sent, or a lateness of more than half of the bound without which the latency keeps it.
+///
+/// Where requests were not sent, the generator was late by all the time that replies are waited for, so that it has not
+/// waited for those to the last that it sent, either: lost requests do not show that the server is too slow.
 fn is_due_to_sender(slo: &Slo, measurement: &Measurement) -> bool {
     match slo {
         Slo::Latency { share, bound, .. } => {
@@ -54,14 +57,20 @@ fn is_due_to_sender(slo: &Slo, measurement: &Measurement) -> bool {
             measurement.unsent > 0 || (lateness > *bound / 2 && is_kept_without())
         }
         Slo::Errors(share) => {
-            let sent_and_failed = measurement.errors() + measurement.lost - measurement.unsent;
-            failed_share(sent_and_failed, measurement) <= *share
+            let failed = if measurement.unsent > 0 { measurement.errors() } else { failed(measurement) };
+            failed_share(failed, measurement) <= *share
         }
     }
 }
 
+/// Requests without a correct reply.
+#[must_use]
+pub fn failed(measurement: &Measurement) -> u64 {
+    measurement.errors() + measurement.lost
+}
+
 fn total(measurement: &Measurement) -> u64 {
-    measurement.latencies.count() + measurement.errors() + measurement.lost
+    measurement.latencies.count() + failed(measurement)
 }
 
 /// The share of these requests in all; 1 if there are none.
@@ -139,7 +148,9 @@ mod tests {
         let mut unsent = measurement();
         (unsent.lost, unsent.unsent) = (50, 50);
         assert_eq!(verdict(&[p99(2)], &unsent), SENDER);
-        unsent.lost += 1;
-        assert_eq!(verdict(&[p99(2)], &unsent), SERVER);
+        unsent.lost += 500;
+        assert_eq!(verdict(&[p99(2)], &unsent), SENDER, "they were sent too late to wait for their replies");
+        unsent.count_errors(ErrorClass::Reset, 1);
+        assert_eq!(verdict(&[p99(2)], &unsent), SERVER, "it has failed besides");
     }
 }

@@ -41,20 +41,24 @@ pub struct FoundRate {
 /// Searches, and prints each run and the result.
 ///
 /// # Errors
-/// The load cannot be made, or the report not be written.
+/// The load cannot be made, the server not be reached any more, or the report not be written.
 pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<FoundRate, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let monitor = SearchMonitor::new(RateSearch::max_runs(range));
     let mut report = FindRateReport::new(options, load);
     let mut search = RateSearch::new(range);
-    let mut confirmed = None;
+    let (mut confirmed, mut unreachable) = (None, None);
     while let Some(step) = search.next_step() {
         monitor.begin(step);
         let measurement = threads::run(&load_of(load, step), &interrupts, &monitor).map_err(failed)?;
         let Some(measurement) = measurement.filter(|measurement| !measurement.interrupted) else { break };
         let verdict = evaluation::verdict(&options.slo, &measurement);
         monitor.suspend(|| report.add(step, verdict, &measurement))?;
+        unreachable = measurement.unreachable();
+        if unreachable.is_some() {
+            break;
+        }
         search.record(verdict);
         if let Outcome::Found(rate) = search.outcome() {
             confirmed = Some(ConfirmingRun { rate, measurement });
@@ -62,6 +66,9 @@ pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<
     }
     monitor.finish();
     report.print(&search, confirmed.as_ref())?;
+    if let Some(class) = unreachable {
+        return Err(Failure::cannot_run(format!("cannot connect to {} any more: {}", load.target, class.name())));
+    }
     Ok(FoundRate { status: Status::success_if(confirmed.is_some()), confirmed })
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use super::evaluation::latency;
+use super::evaluation::{failed, latency};
 use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
-use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable};
+use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable, readable_at};
 use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
@@ -90,8 +90,10 @@ impl<'a> FindRateReport<'a> {
         for (_, share) in self.percentiles() {
             let _ = write!(line, " {:>10}", latency(share, measurement).map_or("-".into(), readable));
         }
-        let lateness = readable(measurement.lateness.at(LATENESS_SHARE));
-        line + &format!(" {lateness:>12} {:>9}  {}\n", failed(measurement), words(step.phase, verdict))
+        let lateness = readable_at(&measurement.lateness, LATENESS_SHARE);
+        let _ = write!(line, " {lateness:>12} {:>9}  {}", failed(measurement), words(step.phase, verdict));
+        let error = measurement.main_error().map(|class| format!(" ({})", class.name()));
+        line + &error.unwrap_or_default() + "\n"
     }
 
     /// What was measured, in words.
@@ -170,11 +172,6 @@ fn words(phase: SearchPhase, verdict: Verdict) -> &'static str {
         (_, Verdict::Missed { by_sender: false }) => "missed",
         (_, Verdict::Missed { by_sender: true }) => "missed: the load generator was late",
     }
-}
-
-/// Requests without a correct reply.
-fn failed(measurement: &Measurement) -> u64 {
-    measurement.errors() + measurement.lost
 }
 
 fn object(step: SearchStep, verdict: Verdict, measurement: &Measurement) -> Value {

@@ -205,9 +205,8 @@ impl LoadGenerator<'_> {
         Ok(ReadOutcome { closed: false, now })
     }
 
-    /// Counts replies by their arrival, and latencies by when the requests were due: a rate without the replies to
-    /// requests of the warm-up would be too low where they take long. With `--requests`, only replies to requests that
-    /// were due in the measurement count.
+    /// Counts the replies to requests of the measurement, and those that arrive within it. A reply after the read timeout
+    /// is an error, also if the search for overdue connections has not found it.
     pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;
@@ -217,40 +216,50 @@ impl LoadGenerator<'_> {
         if self.timeline.phase == BenchPhase::WarmUp {
             return self.connections[index].complete(replies, |_, _, _| {});
         }
-        let counts_from = self.counts_from();
+        let (counts_from, arrivals_from) = (self.counts_from(), self.arrivals_from());
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
+        let limit = self.limits.read;
         self.connections[index].complete(replies, |due, count, first_byte| {
             let count = u64::from(count);
+            if due + limit < now {
+                let (errors, before) = if due >= counts_from { (count, 0) } else { (0, count) };
+                measurement.failed_before += before;
+                return measurement.count_errors(ErrorClass::Timeout, errors);
+            }
             if due >= from {
                 measurement.record_latency(due - from, now - due, count, !is_late);
                 if let Some(time) = first_byte {
                     measurement.record_first_byte(time.saturating_sub(due), now - due);
                 }
             }
-            if due < counts_from {
-                return;
+            if due >= counts_from {
+                *if is_late { &mut measurement.late } else { &mut measurement.requests } += count;
             }
-            if is_late {
-                measurement.late += count;
-            } else {
-                measurement.count_requests(count);
+            if due >= arrivals_from && !is_late {
+                measurement.count_arrived(count);
             }
         });
     }
 
-    /// Closes a connection, counts its requests in flight as errors (one if there are none), and backs off.
+    /// Closes a connection, counts its requests in flight as errors, and backs off.
+    ///
+    /// A connection that fails while it has no requests is an error, too: the server has sent what nobody has asked for,
+    /// for example. An attempt to connect without requests is none: in an open loop, they have still to become due.
     pub(super) fn fail(&mut self, index: usize, error: ConnectionError) {
         let counted = self.connections[index].in_flight_since(self.counts_from());
-        let requests = self.connections[index].close();
-        self.outstanding = self.outstanding.saturating_sub(requests as u64);
+        let was_connected = self.connections[index].is_connected();
+        let requests = self.connections[index].close() as u64;
+        self.outstanding = self.outstanding.saturating_sub(requests);
         let now = self.timeline.now();
         self.last_end = now;
         if self.timeline.phase != BenchPhase::WarmUp {
-            if requests == 0 {
-                self.requests_left = self.requests_left.saturating_sub(1);
+            if !was_connected {
+                self.measurement.connect_failure.get_or_insert(error.class);
             }
-            self.measurement.count_errors(error.class, if requests == 0 { 1 } else { counted });
+            let errors = if requests == 0 && was_connected { 1 } else { counted };
+            self.measurement.failed_before += requests - counted;
+            self.measurement.count_errors(error.class, errors);
             if self.measurement.example.is_none() {
                 self.measurement.example = example(error);
             }

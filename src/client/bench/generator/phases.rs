@@ -92,9 +92,10 @@ impl LoadGenerator<'_> {
         self.measurement.lost += unsent;
         self.count_due();
         let counts_from = self.counts_from();
-        let outstanding = self.connections.iter().flat_map(BenchConnection::outstanding);
-        for (due, requests) in outstanding.filter(|(due, _)| *due >= counts_from) {
-            if due + limit < now {
+        for (due, requests) in self.connections.iter().flat_map(BenchConnection::outstanding) {
+            if due < counts_from {
+                self.measurement.failed_before += requests;
+            } else if due + limit < now {
                 self.measurement.count_errors(ErrorClass::Timeout, requests);
             } else {
                 self.measurement.lost += requests;
@@ -118,9 +119,15 @@ impl LoadGenerator<'_> {
         }
     }
 
-    /// The due time from which on requests count. Without `--requests` this is 0: replies and errors count by when they
-    /// occur. With it, only requests that are due in the measurement count.
+    /// The due time from which on requests are of the measurement. In a closed loop whose requests are not limited, this
+    /// is 0: all count that are in flight in it, so that a connection on which the server is stuck since the warm-up is
+    /// noticed.
     pub(super) fn counts_from(&self) -> u64 {
+        if self.due_requests.is_some() { self.timeline.measured_from } else { self.arrivals_from() }
+    }
+
+    /// The due time from which on the replies to requests count for the throughput, if they arrive in the measurement.
+    pub(super) fn arrivals_from(&self) -> u64 {
         if self.requests < u64::MAX { self.timeline.measured_from } else { 0 }
     }
 

@@ -56,7 +56,7 @@ fn measure(address: SocketAddr, words: &str) -> Measurement {
 /// Of four requests two are due in the warm-up, and the reply to the second arrives in the measurement. The last reply
 /// is late.
 #[test]
-fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
+fn requests_count_by_when_they_were_due_and_the_throughput_by_when_replies_arrive() {
     let counts = |words: &str| {
         without_server(words, |mut generator| {
             for (due, arrival) in [(10, 90), (20, 100), (110, 130), (150, 200)] {
@@ -66,11 +66,12 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
                 generator.count_replies(0, 1, arrival);
             }
             let measurement = generator.finish(200);
-            (measurement.requests, measurement.late, measurement.latencies.count())
+            (measurement.requests, measurement.late, measurement.latencies.count(), measurement.arrived)
         })
     };
-    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
-    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --rate 9"), (1, 1, 2, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2, 1));
 }
 
 /// The intervals of 10 ms begin with the measurement, not with the run.
@@ -127,33 +128,50 @@ fn requests_belong_to_the_stage_in_which_they_were_due() {
 
 /// A server that never replies: all requests of the warm-up are in flight, and no others are made.
 #[test]
-fn requests_that_the_server_has_had_since_the_warm_up_are_lost() {
+fn requests_of_the_warm_up_without_a_reply_are_lost_or_counted_apart() {
     let outcome = |words: &str| {
         without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.advance(200);
             let measurement = generator.finish(300);
-            (measurement.lost, measurement.errors())
+            (measurement.lost, measurement.errors(), measurement.failed_before)
         })
     };
-    assert_eq!(outcome("--warm-up 100ns --duration 100ns"), (3, 0));
-    assert_eq!(outcome("--warm-up 100ns --duration 100ns --requests 2"), (0, 0), "they are not measured");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns"), (3, 0, 0), "they are in flight in the measurement");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns --rate 0.1"), (1, 0, 3), "one more is due");
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns --requests 2"), (0, 0, 3));
+}
+
+/// Each connection of the server gets no reply at all, and half of the requests are due in the warm-up.
+#[test]
+fn the_counts_of_an_open_loop_are_those_of_the_requests_that_are_due_in_the_measurement() {
+    without_server("--warm-up 100ms --duration 100ms --rate 100 --connections 4", |mut generator| {
+        generator.advance(0);
+        for milliseconds in [50, 100, 150, 200] {
+            generator.advance(milliseconds * 1_000_000);
+            generator.release_due(milliseconds * 1_000_000);
+        }
+        generator.connections[1].waiting.pop_front();
+        let measurement = generator.finish(200_000_000);
+        assert_eq!((measurement.lost, measurement.failed_before, measurement.unsent), (10, 5, 0));
+    });
 }
 
 #[test]
-fn failed_requests_of_the_warm_up_are_not_among_a_number_of_requests() {
+fn failed_requests_of_the_warm_up_are_errors_or_counted_apart() {
     let errors = |words: &str| {
         without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.connections[0].queue(110, 2, 64);
             generator.fail(0, ConnectionError::from(ErrorClass::Timeout));
-            generator.measurement.errors()
+            (generator.measurement.errors(), generator.measurement.failed_before)
         })
     };
-    assert_eq!(errors("--warm-up 100ns --duration 1s"), 5);
-    assert_eq!(errors("--warm-up 100ns --duration 1s --requests 9"), 2);
+    assert_eq!(errors("--warm-up 100ns --duration 1s"), (5, 0));
+    assert_eq!(errors("--warm-up 100ns --duration 1s --rate 9"), (2, 3));
+    assert_eq!(errors("--warm-up 100ns --duration 1s --requests 9"), (2, 3));
 }
 
 /// The rate is one that no machine can make.
@@ -243,6 +261,22 @@ fn a_reply_that_exceeds_the_read_timeout_is_an_error() {
     }
 }
 
+/// The search for overdue connections runs every 250 ms, and has not found them.
+#[test]
+fn a_reply_after_the_read_timeout_is_an_error_when_it_arrives() {
+    without_server("--warm-up 100ms --duration 1s --rate 1 --read-timeout 40ms --connections 1", |mut generator| {
+        let milliseconds = |time: u64| time * 1_000_000;
+        generator.advance(milliseconds(100));
+        for (due, arrival) in [(90, 131), (110, 150), (120, 161)] {
+            generator.connections[0].queue(milliseconds(due), 1, 64);
+            generator.count_replies(0, 1, milliseconds(arrival));
+        }
+        let measurement = &generator.measurement;
+        assert_eq!((measurement.requests, measurement.errors_of(ErrorClass::Timeout)), (1, 1));
+        assert_eq!((measurement.failed_before, measurement.arrived), (1, 1));
+    });
+}
+
 /// An echo server for any number of clients, and the number of messages of 64 bytes that it has received.
 fn echo_server() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -282,6 +316,18 @@ fn failed_requests_count_towards_the_number_of_requests() {
     for load in ["", "--depth 2", "--rate 1000", "--rate 1000 --reconnect"] {
         let measurement = measure(address, format!("--connections 1 --requests 5 {load}").trim_end());
         assert_eq!((measurement.requests, measurement.errors_of(ErrorClass::Refused)), (0, 5), "{load}");
+    }
+}
+
+/// Each of the four connections makes an attempt every 10 ms; most of them have no request.
+#[test]
+fn every_due_request_is_counted_once_where_connections_are_refused() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for load in ["--rate 50", "--rate 50 --reconnect", "--rate 5k --reconnect --read-timeout 50ms"] {
+        let measurement = measure(address, &format!("{load} --connections 4 --duration 200ms"));
+        let due = if load.contains("5k") { 1000 } else { 10 };
+        assert_eq!((measurement.errors() + measurement.lost, measurement.replies()), (due, 0), "{load}");
+        assert_eq!(measurement.unreachable(), Some(ErrorClass::Refused), "{load}");
     }
 }
 
