@@ -41,6 +41,27 @@ fn a_run_is_worse_than_one_that_was_a_thousand_times_faster() {
     }
 }
 
+/// Of more than 3600 intervals, neighbours are added together: 37 s of 10 ms are intervals of 20 ms.
+#[test]
+fn intervals_of_another_length_are_refused_before_the_run() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let report = bench(&address, &["--json", "--duration", "100ms", "--interval", "10ms"]).stdout;
+    let earlier = directory.write("earlier.json", report);
+    for (arguments, length, advice) in [
+        (&["--duration", "100ms"][..], "1s", "give --interval 10ms\n"),
+        (&["-n", "1000"], "1s", "give --interval 10ms\n"),
+        (&["--duration", "100ms", "--interval", "20ms"], "20ms", "give --interval 10ms\n"),
+        (&["--duration", "37s", "--interval", "10ms"], "20ms", "give --interval 10ms, and measure for at most 36s\n"),
+    ] {
+        let output = bench(&address, &[arguments, &["--compare", &earlier]].concat());
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        let words = format!("its intervals are 10ms long, and those of this run {length}: {advice}");
+        assert!(message.ends_with(&words), "{message}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
+    }
+}
+
 #[test]
 fn few_intervals_cannot_tell() {
     let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());

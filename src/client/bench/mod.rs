@@ -103,7 +103,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let title = report::title(options, load.model, options.rate);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
     if let Some(earlier) = &earlier {
-        comparison::check(earlier, &title)?;
+        comparison::check(earlier, &title, options)?;
     }
     announce(options.json, &format!("{}: {title}; {}\n", load.target, extent(options)));
     match options.find_rate {

@@ -43,7 +43,7 @@ impl<'a> BenchReport<'a> {
     /// Adds a comparison, if there is an earlier run.
     pub fn compared_with(mut self, earlier: Option<&'a EarlierRun>) -> Self {
         self.comparison = earlier.map(|earlier| {
-            let comparison = Comparison::new(earlier, &self.json(), self.options.tolerance);
+            let comparison = Comparison::new(earlier.report(), &self.json(), self.options.tolerance);
             (earlier, comparison)
         });
         self
