@@ -46,3 +46,31 @@ fn csv_has_a_row_for_each_interval() {
     let times: Vec<(&str, &str)> = rows.iter().map(|row| (row[1], row[2])).collect();
     assert_eq!(times, [("until_seconds", "partial"), ("0.1", "0"), ("0.2", "0"), ("0.25", "1")], "{text}");
 }
+
+/// A file that exists and one that does not, which the options name with different paths.
+#[test]
+fn options_that_name_the_same_file_are_refused_and_it_is_kept() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let earlier = good(measured(&address, &["-n", "100"])).to_string();
+    let existing = directory.write("earlier.json", &earlier);
+    let dotted = directory.path("./earlier.json").to_str().expect("UTF-8").to_owned();
+    let [new, dotted_new] =
+        ["new.out", "./new.out"].map(|name| directory.path(name).to_str().expect("UTF-8").to_owned());
+    for (first, path, second, other) in [
+        ("--svg", &existing, "--csv", &dotted),
+        ("--svg", &new, "--hdr", &dotted_new),
+        ("--compare", &existing, "--csv", &dotted),
+        ("--compare", &existing, "--hdr", &existing),
+    ] {
+        let output = bench(&address, &[first, path, second, other, "-n", "100"]);
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(message.contains(&format!("{first} and {second} name the same file")), "{message}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    }
+    let output = bench(&address, &["--svg", &dotted, "--overlay", &existing, "-n", "100"]);
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(message.contains("--overlay and --svg name the same file"), "{message}");
+    assert_eq!(fs::read_to_string(&existing).expect("the file"), earlier);
+    assert!(!fs::exists(new).expect("look for the file"));
+}

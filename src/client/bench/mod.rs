@@ -98,7 +98,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     }
     let workload = Workload::new(options)?;
     let (target, address) = connect_once(options)?;
-    let files = ReportFiles::prepare(&options.files)?;
+    let files = ReportFiles::prepare(options)?;
     let load = Load::new(options, &workload, &target, address);
     let title = report::title(options, load.model, options.rate);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
