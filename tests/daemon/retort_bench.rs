@@ -331,6 +331,7 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["-P", "discard", "--size", "0"], "must be at least 1"),
         (&address, vec!["--source", "::1"], "another family"),
         (&address, vec!["--source", "192.0.2.1"], "not an address of this machine"),
+        (&address, vec!["--source", "127.0.0.1,224.0.0.1"], "--source 224.0.0.1: a multicast address: not an address"),
         (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
         (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),
