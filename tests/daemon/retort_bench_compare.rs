@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const RUN: [&str; 4] = ["--duration", "510ms", "--interval", "50ms"];
 
 /// The report in the file, with every figure of the intervals and of the whole run as `change` makes it.
-fn changed(report: &Value, factor: f64) -> Value {
+pub fn changed(report: &Value, factor: f64) -> Value {
     let scale = |value: &mut Value| *value = json!(value.as_f64().expect("a number") * factor);
     let mut report = report.clone();
     for name in ["p50", "p99"] {

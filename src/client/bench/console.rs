@@ -20,6 +20,8 @@ pub struct Console {
     /// Intervals are printed.
     intervals: bool,
     as_json: bool,
+    /// There are files to complete, also if intervals cannot be printed.
+    goes_on: bool,
     /// The head of the table has been printed.
     has_head: Cell<bool>,
     /// Why intervals cannot be printed.
@@ -34,6 +36,7 @@ impl Console {
             progress: RunProgress::new(),
             intervals: options.interval.is_some(),
             as_json: options.json,
+            goes_on: options.files.are_written(),
             has_head: Cell::new(false),
             failure: RefCell::new(None),
         }
@@ -72,14 +75,14 @@ pub fn announce(as_json: bool, line: &str) {
 
 impl Monitor for Console {
     fn interval(&self, interval: &Interval) -> ControlFlow<()> {
-        if !self.intervals {
+        if !self.intervals || self.failure.borrow().is_some() {
             return ControlFlow::Continue(());
         }
         match self.print(interval) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failure.replace(Some(Failure::output(&error)));
-                ControlFlow::Break(())
+                if self.goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
         }
     }

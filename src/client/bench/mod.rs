@@ -115,10 +115,10 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 /// Searches for a rate, and writes the files about the run that confirmed it.
 fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: ReportFiles) -> Result<Status, Failure> {
     let found = find_rate::run(options, load, range)?;
-    let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
+    let Some(confirmed) = &found.confirmed else { return found.status.printed(found.printed) };
     let measurement = &confirmed.measurement;
     files.write(&report::title(options, load.model, Some(confirmed.rate)), measurement)?;
-    Ok(found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)))
+    found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)).printed(found.printed)
 }
 
 fn measure_once(
@@ -128,17 +128,19 @@ fn measure_once(
     earlier: Option<&EarlierRun>,
 ) -> Result<Status, Failure> {
     let (measurement, shown) = measure(options, load)?;
+    if shown.is_err() && !options.files.are_written() {
+        return Status::Failed.printed(shown); // the measurement was not finished
+    }
     let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
     files.write(&report::title(options, load.model, options.rate), &measurement)?;
-    printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
     let status = Status::success_if(is_good).and(server_cpu::status(options.server_pid, measurement.server_cpu));
-    Ok(status.and(report.comparison_status()))
+    status.and(report.comparison_status()).printed(printed)
 }
 
 /// Measures the throughput of a protocol that carries bytes in one direction.

@@ -36,33 +36,38 @@ pub struct FoundRate {
     pub status: Status,
     /// The run that confirmed it.
     pub confirmed: Option<ConfirmingRun>,
+    /// Whether the report could be printed.
+    pub printed: Result<(), Failure>,
 }
 
-/// Searches, and prints each run and the result.
+/// Searches, and prints each run and the result. If that is impossible, the search ends, unless there are files to write.
 ///
 /// # Errors
-/// The load cannot be made, or the report not be written.
+/// The load cannot be made.
 pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<FoundRate, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let monitor = SearchMonitor::new(RateSearch::max_runs(range));
     let mut report = FindRateReport::new(options, load);
     let mut search = RateSearch::new(range);
-    let mut confirmed = None;
+    let (mut confirmed, mut printed) = (None, Ok(()));
     while let Some(step) = search.next_step() {
         monitor.begin(step);
         let measurement = threads::run(&load_of(load, step), &interrupts, &monitor).map_err(failed)?;
         let Some(measurement) = measurement.filter(|measurement| !measurement.interrupted) else { break };
         let verdict = evaluation::verdict(&options.slo, &measurement);
-        monitor.suspend(|| report.add(step, verdict, &measurement))?;
+        printed = printed.and(monitor.suspend(|| report.add(step, verdict, &measurement)));
+        if printed.is_err() && !options.files.are_written() {
+            break;
+        }
         search.record(verdict);
         if let Outcome::Found(rate) = search.outcome() {
             confirmed = Some(ConfirmingRun { rate, measurement });
         }
     }
     monitor.finish();
-    report.print(&search, confirmed.as_ref())?;
-    Ok(FoundRate { status: Status::success_if(confirmed.is_some()), confirmed })
+    let printed = printed.and_then(|()| report.print(&search, confirmed.as_ref()));
+    Ok(FoundRate { status: Status::success_if(confirmed.is_some()), confirmed, printed })
 }
 
 /// The load of one run.
