@@ -227,7 +227,7 @@ fn message(options: &BenchOptions) -> String {
 fn offered_rate(options: &BenchOptions, rate: Option<f64>) -> String {
     let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
     match (rate, options.find_rate) {
-        (Some(rate), _) => format!("{} requests/s", rounded(rate)),
+        (Some(rate), _) => format!("{}/s", counted(rounded(rate), "request")),
         (_, Some(RateRange { low, high })) => {
             format!("{} to {} requests/s with {}", rounded(low), rounded(high), bounds(&options.slo))
         }
