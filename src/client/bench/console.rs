@@ -8,6 +8,7 @@ use super::interval_report::{HEAD, line, object};
 use super::monitor::{Monitor, RunState};
 use super::series::Interval;
 use super::timeline::BenchPhase;
+use super::wrapping;
 use crate::client::failure::Failure;
 use crate::client::options::BenchOptions;
 use crate::client::progress::RunProgress;
@@ -63,7 +64,8 @@ impl Console {
 
 /// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
 /// An error is reported when the table is written.
-pub fn announce(as_json: bool, line: &str) {
+pub fn announce(as_json: bool, title: &str) {
+    let line = wrapping::sentence(title) + "\n";
     let _ = if !as_json {
         io::stdout().write_all(line.as_bytes())
     } else if io::stderr().is_terminal() {

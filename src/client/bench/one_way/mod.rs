@@ -49,7 +49,7 @@ pub fn run(
     address: &SocketAddress,
 ) -> Result<Status, Failure> {
     let failed = |error: io::Error| Failure::cannot("measure the throughput", &error);
-    announce(options.json, &format!("{target}: {}\n", report::title(options, direction)));
+    announce(options.json, &format!("{target}: {}", report::title(options, direction)));
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options, direction);
     let sources = SourceAddresses::new(&options.source, address);
