@@ -33,6 +33,18 @@ impl Status {
             (Self::Success, Self::Success) => Self::Success,
         }
     }
+
+    /// The end of a run with this status, whose report was `printed`: a reader that has closed standard output has seen
+    /// enough, and does not change it.
+    ///
+    /// # Errors
+    /// Standard output cannot be written for another reason.
+    pub fn printed(self, printed: Result<(), Failure>) -> Result<Self, Failure> {
+        match printed {
+            Ok(()) | Err(Failure::OutputClosed) => Ok(self),
+            Err(failure @ Failure::CannotRun(_)) => Err(failure),
+        }
+    }
 }
 
 /// Why a subcommand could not run to its end.
@@ -41,7 +53,7 @@ pub enum Failure {
     /// For this reason: exit code 2.
     CannotRun(String),
     /// The reader of standard output has closed it: exit code 0, without a message. A judge goes on instead, so that its
-    /// exit code is right.
+    /// exit code is right, and so does a benchmark with files to write; without, it ends with [`Status::Failed`].
     OutputClosed,
 }
 
@@ -108,6 +120,14 @@ pub fn warn(message: &dyn fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_closed_reader_does_not_change_the_status() {
+        for status in [Status::Success, Status::Failed, Status::Worse] {
+            assert_eq!(status.printed(Err(Failure::OutputClosed)).unwrap(), status);
+        }
+        assert!(Status::Success.printed(Err(Failure::cannot_run("full"))).is_err());
+    }
 
     #[test]
     fn the_number_of_an_error_is_not_part_of_its_reason() {

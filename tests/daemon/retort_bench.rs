@@ -209,7 +209,7 @@ fn bench_prints_table_and_writes_svg() {
     let table = String::from_utf8(output.stdout).unwrap();
     let load = "frame uppercase, 64 bytes, 16 connections, 1 in flight on each";
     assert!(
-        table.starts_with(&format!("{address}: {load}; measuring for 200ms, after a warm-up of 20ms\n\n")),
+        table.starts_with(&format!("{address}: {load};\n  measuring for 200ms, after a warm-up of 20ms\n\n")),
         "{table}"
     );
     for words in ["requests ", "replies to requests that were in flight at the end", "lost ", "errors ", "p99.9"] {
@@ -230,10 +230,14 @@ fn extent_of_run_is_announced() {
         (vec!["-n", "10", "--warm-up", "0"], "; measuring 10 requests\n"),
         (vec!["-n", "1k", "-t", "20"], "; measuring 1,000 requests, at most for 20s, after"),
         (vec!["-s", "1", "-n", "1"], ", 1 byte, "),
-        (vec!["-r", "1.005k", "-n", "1"], "; measuring 1 request,"),
+        (vec!["-r", "1.005k", "-n", "1"], "1005 requests/s; measuring 1 request,"),
+        (vec!["-r", "1", "-n", "1"], ", 1 request/s; measuring"),
     ] {
         let output = bench(&address, &[&["--connections", "1"], arguments.as_slice()].concat());
         let announced = String::from_utf8(output.stdout).unwrap();
+        let head = announced.split("\n\n").next().expect("a head");
+        assert!(head.lines().all(|line| line.len() <= 80), "{announced}");
+        let announced = announced.replace("\n  ", " ");
         assert!(output.status.success() && announced.contains(words), "{announced}");
     }
     let output = bench(&address, &["-n", "1", "--json"]);
@@ -331,6 +335,7 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["-P", "discard", "--size", "0"], "must be at least 1"),
         (&address, vec!["--source", "::1"], "another family"),
         (&address, vec!["--source", "192.0.2.1"], "not an address of this machine"),
+        (&address, vec!["--source", "127.0.0.1,224.0.0.1"], "--source 224.0.0.1: a multicast address: not an address"),
         (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
         (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),
@@ -440,7 +445,8 @@ fn interrupt_during_warm_up_exits_2_and_keeps_old_svg() {
     kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
     let ended = child.wait_with_output().expect("wait for retort");
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
-    assert_eq!(String::from_utf8_lossy(&ended.stdout).lines().count(), 1, "only the title");
+    let title = String::from_utf8(ended.stdout).unwrap();
+    assert!(title.ends_with("after a warm-up of 1h\n") && !title.contains("\n\n"), "only the title: {title}");
     let message = String::from_utf8(ended.stderr).unwrap();
     assert!(message.contains("retort: interrupted during the warm-up"), "{message}");
     assert_eq!(std::fs::read_to_string(&plot).unwrap(), "earlier");

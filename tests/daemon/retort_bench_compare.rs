@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const RUN: [&str; 4] = ["--duration", "510ms", "--interval", "50ms"];
 
 /// The report in the file, with every figure of the intervals and of the whole run as `change` makes it.
-fn changed(report: &Value, factor: f64) -> Value {
+pub fn changed(report: &Value, factor: f64) -> Value {
     let scale = |value: &mut Value| *value = json!(value.as_f64().expect("a number") * factor);
     let mut report = report.clone();
     for name in ["p50", "p99"] {
@@ -38,6 +38,27 @@ fn a_run_is_worse_than_one_that_was_a_thousand_times_faster() {
         let line = text.lines().rfind(|line| line.starts_with("p99 ")).unwrap_or_else(|| panic!("{text}"));
         assert!(line.contains(&format!("times  {verdict} (p = 0.000)")), "{text}");
         assert_eq!(output.status.code(), Some(code), "{text}");
+    }
+}
+
+/// Of more than 3600 intervals, neighbours are added together: 37 s of 10 ms are intervals of 20 ms.
+#[test]
+fn intervals_of_another_length_are_refused_before_the_run() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let report = bench(&address, &["--json", "--duration", "100ms", "--interval", "10ms"]).stdout;
+    let earlier = directory.write("earlier.json", report);
+    for (arguments, length, advice) in [
+        (&["--duration", "100ms"][..], "1s", "give --interval 10ms\n"),
+        (&["-n", "1000"], "1s", "give --interval 10ms\n"),
+        (&["--duration", "100ms", "--interval", "20ms"], "20ms", "give --interval 10ms\n"),
+        (&["--duration", "37s", "--interval", "10ms"], "20ms", "give --interval 10ms, and measure for at most 36s\n"),
+    ] {
+        let output = bench(&address, &[arguments, &["--compare", &earlier]].concat());
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        let words = format!("its intervals are 10ms long, and those of this run {length}: {advice}");
+        assert!(message.ends_with(&words), "{message}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
     }
 }
 

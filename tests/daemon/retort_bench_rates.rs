@@ -79,7 +79,7 @@ fn a_signal_ends_all_threads() {
 fn a_ramp_is_one_stage_and_is_shown_in_the_table() {
     let (_daemon, address) = daemon();
     let output = bench(&address, &["--ramp", "100..900/500ms"]);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().replace(";\n  ", "; ").replace(",\n  ", ", ");
     assert!(output.status.success() && text.contains(", 100..900/500ms requests/s; measuring for 500ms,"), "{text}");
     let line = text.lines().find(|line| line.starts_with("100..900/500ms ")).unwrap_or_else(|| panic!("{text}"));
     assert_eq!(line.split_whitespace().nth(1), Some("250"), "{text}");
@@ -167,6 +167,8 @@ fn a_search_prints_its_limit_each_run_and_the_rate() {
     let (_daemon, address) = daemon();
     let output = bench(&address, &[&SEARCH[..], &["--warm-up", "0"]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    let text = text.replace(";\n  ", "; ").replace(",\n  ", ", ");
     assert!(output.status.success(), "{text}");
     // (2 rates + 5 halvings) x 2 runs of 0.1 s, 8 of 0.3 s, and for each a second of waiting
     for part in [
@@ -186,9 +188,22 @@ fn a_server_that_misses_the_bounds_at_the_lowest_rate_is_a_failure() {
     let output = bench(&address, &[&SEARCH[..], &["--warm-up", "0", "--read-timeout", "50ms"]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    let last = "not even the lowest rate keeps p50=1s,errors=50%; at 100 requests/s: p50 no reply, 10 of 10 failed; \
+    let last = "not even the lowest rate keeps p50=1s,errors=50%;\n  at 100 requests/s: p50 no reply, 10 of 10 failed; \
                 limited by the server\n";
     assert!(text.ends_with(last), "{text}");
+}
+
+/// With bounds of four percentiles, a row is wider than a terminal.
+#[test]
+fn rows_and_results_of_a_search_fit_on_a_terminal() {
+    let (_daemon, address) = daemon();
+    let bounds = "p50=1s,p90=1s,p99=1s,p99.9=1s,p99.99=1s,max=1s,errors=50%";
+    let output = bench(&address, &["--find-rate=100..200", "--slo", bounds, "-t", "50ms", "--warm-up", "0"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.lines().all(|line| line.len() <= 80), "{text}");
+    let whole = text.replace(";\n  ", "; ").replace(",\n  ", ",");
+    assert!(whole.contains(&format!("\nhighest rate with {bounds}: 200 requests/s")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("  ") && line.ends_with("  confirmed")), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! it has ports, those in TIME-WAIT included, in which a closed connection stays for a minute (tcp(7)).
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::client::connector;
@@ -80,13 +80,30 @@ pub fn check_sources(given: &[IpAddr], server: &SocketAddress) -> Result<(), Fai
                 return Err(Failure::cannot_run(message));
             }
         }
-        // A socket for datagrams, because that shows whether the address is local, and takes no port of TCP.
-        if let Err(error) = UdpSocket::bind((*source, 0)) {
-            let reason = reason(&error);
+        if let Some(reason) = not_local(*source) {
             return Err(Failure::cannot_run(format!("--source {source}: {reason}: not an address of this machine")));
         }
     }
     Ok(())
+}
+
+/// Why this machine does not have the address, if so. The kernel binds sockets also to addresses that name no machine,
+/// and takes another one when they connect.
+fn not_local(address: IpAddr) -> Option<String> {
+    if address.is_unspecified() {
+        return Some("an unspecified address".into());
+    }
+    if address.is_multicast() {
+        return Some("a multicast address".into());
+    }
+    // A socket for datagrams, because that shows whether the address is local, and takes no port of TCP. It may not
+    // connect to a broadcast address, that of a network included, and sends nothing to its own, whatever the port.
+    let socket = UdpSocket::bind((address, 0)).and_then(|socket| socket.connect((address, 9)));
+    match socket {
+        Ok(()) => None,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Some("a broadcast address".into()),
+        Err(error) => Some(reason(&error)),
+    }
 }
 
 /// The usable addresses of global scope in a list such as [`IPV6_ADDRESSES`].
@@ -132,9 +149,20 @@ mod tests {
         let server = SocketAddress::Internet("127.0.0.1:7".parse().expect("an address"));
         let check = |source: &str| check_sources(&[source.parse().expect("an address")], &server);
         assert!(check("127.0.0.9").is_ok());
-        for (source, reason) in [("::1", "another family"), ("192.0.2.1", "not an address of this machine")] {
+        for (source, reason) in [
+            ("::1", "another family"),
+            ("192.0.2.1", "not an address of this machine"),
+            ("0.0.0.0", "an unspecified address: not an address of this machine"),
+            ("224.0.0.1", "a multicast address: not an address of this machine"),
+            ("255.255.255.255", "a broadcast address: not an address of this machine"),
+        ] {
             let failure = check(source).expect_err(source).to_string();
             assert!(failure.contains(reason), "{failure}");
+        }
+        let server = SocketAddress::Internet("[::1]:7".parse().expect("an address"));
+        for source in ["::", "ff02::1"] {
+            let failure = check_sources(&[source.parse().expect("an address")], &server).expect_err(source).to_string();
+            assert!(failure.contains("not an address of this machine"), "{failure}");
         }
     }
 

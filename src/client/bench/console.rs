@@ -8,6 +8,7 @@ use super::interval_report::{HEAD, line, object};
 use super::monitor::{Monitor, RunState};
 use super::series::Interval;
 use super::timeline::BenchPhase;
+use super::wrapping;
 use crate::client::failure::Failure;
 use crate::client::options::BenchOptions;
 use crate::client::progress::RunProgress;
@@ -20,6 +21,8 @@ pub struct Console {
     /// Intervals are printed.
     intervals: bool,
     as_json: bool,
+    /// There are files to complete, also if intervals cannot be printed.
+    goes_on: bool,
     /// The head of the table has been printed.
     has_head: Cell<bool>,
     /// Why intervals cannot be printed.
@@ -34,6 +37,7 @@ impl Console {
             progress: RunProgress::new(),
             intervals: options.interval.is_some(),
             as_json: options.json,
+            goes_on: options.files.are_written(),
             has_head: Cell::new(false),
             failure: RefCell::new(None),
         }
@@ -60,7 +64,8 @@ impl Console {
 
 /// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
 /// An error is reported when the table is written.
-pub fn announce(as_json: bool, line: &str) {
+pub fn announce(as_json: bool, title: &str) {
+    let line = wrapping::sentence(title) + "\n";
     let _ = if !as_json {
         io::stdout().write_all(line.as_bytes())
     } else if io::stderr().is_terminal() {
@@ -72,14 +77,14 @@ pub fn announce(as_json: bool, line: &str) {
 
 impl Monitor for Console {
     fn interval(&self, interval: &Interval) -> ControlFlow<()> {
-        if !self.intervals {
+        if !self.intervals || self.failure.borrow().is_some() {
             return ControlFlow::Continue(());
         }
         match self.print(interval) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failure.replace(Some(Failure::output(&error)));
-                ControlFlow::Break(())
+                if self.goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
         }
     }

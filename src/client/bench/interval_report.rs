@@ -1,5 +1,7 @@
 //! An interval of a measurement in reports: a line of a table, or an object.
 
+use std::time::Duration;
+
 use super::figures::{grouped_rate, percentiles_of, readable};
 use super::series::Interval;
 use crate::client::json::{Value, json, seconds};
@@ -13,6 +15,13 @@ pub fn per_second(events: u64, interval: &Interval) -> f64 {
     events as f64 / interval.until.saturating_sub(interval.from).as_secs_f64()
 }
 
+/// The end of an interval in seconds: with milliseconds if one of its ends has some beside hundredths.
+pub fn end_time(from: Duration, until: Duration) -> String {
+    let has_thousandths = [from, until].iter().any(|time| time.as_nanos() % 10_000_000 != 0);
+    let decimals = if has_thousandths { 3 } else { 2 };
+    format!("{:>8.decimals$} s", until.as_secs_f64())
+}
+
 /// An interval as a line of the table.
 pub fn line(interval: &Interval) -> String {
     let times = [0.5, 0.99, 1.0].map(|share| match interval.latencies.count() {
@@ -20,8 +29,8 @@ pub fn line(interval: &Interval) -> String {
         _ => readable(interval.latencies.at(share)),
     });
     format!(
-        "{:>8.2} s {:>13} {:>9.1} {:>9} {:>10} {:>10} {:>10}{}\n",
-        interval.until.as_secs_f64(),
+        "{} {:>13} {:>9.1} {:>9} {:>10} {:>10} {:>10}{}\n",
+        end_time(interval.from, interval.until),
         grouped_rate(per_second(interval.requests, interval)),
         per_second(interval.received, interval) / 1e6,
         interval.errors,
@@ -49,8 +58,6 @@ pub fn object(interval: &Interval) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::client::bench::series::Series;
 
@@ -69,6 +76,17 @@ mod tests {
         let expected = "    0.50 s         3,000      12.0         3    1.50 ms    1.50 ms    1.50 ms  (partial)\n";
         assert_eq!(line, expected);
         assert_eq!(HEAD.trim_start_matches('\n').trim_end().len(), expected.find("  (partial)").expect("the mark"));
+    }
+
+    #[test]
+    fn the_time_of_a_short_interval_differs_from_that_before() {
+        let times = |ends: &[u64]| -> Vec<String> {
+            let end_time = |pair: &[u64]| end_time(Duration::from_micros(pair[0]), Duration::from_micros(pair[1]));
+            ends.windows(2).map(end_time).collect()
+        };
+        assert_eq!(times(&[90_000, 100_000, 105_000]), ["    0.10 s", "   0.105 s"]);
+        assert_eq!(times(&[25_000, 50_000, 75_000]), ["   0.050 s", "   0.075 s"]);
+        assert_eq!(times(&[10_500, 21_000]), ["   0.021 s"]);
     }
 
     #[test]

@@ -2,20 +2,32 @@
 //!
 //! No distribution is assumed. Values must be independent of one another.
 
-/// The two-sided p-value, by the normal approximation with corrections for ties and continuity. It is within 0.01 of the
-/// exact one from samples of 8 values on.
+use std::cmp::Ordering;
+
+/// The result of the test of two samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tendency {
+    /// The two-sided p-value.
+    pub p: f64,
+    /// [`Ordering::Greater`]: the values of the first sample tend to be larger.
+    pub direction: Ordering,
+}
+
+/// Tests two samples. The two-sided p-value is computed by the normal approximation with corrections for ties and continuity; it is
+/// within 0.01 of the exact one from samples of 8 values on.
 #[allow(clippy::cast_precision_loss, reason = "the number of intervals is far below 2^52")]
-pub fn p_value(first: &[f64], second: &[f64]) -> f64 {
+pub fn tendency(first: &[f64], second: &[f64]) -> Tendency {
     let (n1, n2) = (first.len() as f64, second.len() as f64);
     let (rank_sum, ties) = ranks(first, second);
     let n = n1 + n2;
     let u = rank_sum - n1 * (n1 + 1.0) / 2.0;
     let variance = n1 * n2 / 12.0 * (n + 1.0 - ties / (n * (n - 1.0)));
     if variance <= 0.0 {
-        return 1.0; // all values are equal
+        return Tendency { p: 1.0, direction: Ordering::Equal }; // all values are equal
     }
-    let distance = ((u - n1 * n2 / 2.0).abs() - 0.5).max(0.0);
-    (2.0 * normal_tail(distance / variance.sqrt())).min(1.0)
+    let mean = n1 * n2 / 2.0;
+    let distance = ((u - mean).abs() - 0.5).max(0.0);
+    Tendency { p: (2.0 * normal_tail(distance / variance.sqrt())).min(1.0), direction: u.total_cmp(&mean) }
 }
 
 /// The sum of the ranks of the first sample, and the sum of `t^3 - t` over groups of `t` equal values.
@@ -47,6 +59,10 @@ fn normal_tail(z: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn p_value(first: &[f64], second: &[f64]) -> f64 {
+        tendency(first, second).p
+    }
 
     #[test]
     fn normal_distribution_is_that_of_the_tables() {
@@ -80,5 +96,8 @@ mod tests {
         let larger: Vec<f64> = sample.iter().map(|value| value + 30.0).collect();
         assert!(p_value(&sample, &larger) < 1e-6);
         assert!((p_value(&sample, &larger) - p_value(&larger, &sample)).abs() < 1e-12, "both directions are equal");
+        assert_eq!(tendency(&larger, &sample).direction, Ordering::Greater);
+        assert_eq!(tendency(&sample, &larger).direction, Ordering::Less);
+        assert_eq!(tendency(&sample, &sample).direction, Ordering::Equal);
     }
 }

@@ -29,7 +29,7 @@
 //! | `histogram` | the latencies as rows of bars, for the terminal |
 //! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
 //! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
-//! | `figures` | numbers in them |
+//! | `figures`, `wrapping` | numbers in them, and lines that are longer than a terminal is wide |
 
 mod comparison;
 mod connect;
@@ -68,6 +68,7 @@ mod threads;
 mod timeline;
 mod verifier;
 mod workload;
+mod wrapping;
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -99,14 +100,14 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     }
     let workload = Workload::new(options)?;
     let (target, address) = connect_once(options)?;
-    let files = ReportFiles::prepare(&options.files)?;
+    let files = ReportFiles::prepare(options)?;
     let load = Load::new(options, &workload, &target, address);
     let title = report::title(options, load.model, options.rate);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
     if let Some(earlier) = &earlier {
-        comparison::check(earlier, &title)?;
+        comparison::check(earlier, &title, options)?;
     }
-    announce(options.json, &format!("{}: {title}; {}\n", load.target, extent(options)));
+    announce(options.json, &format!("{}: {title}; {}", load.target, extent(options)));
     match options.find_rate {
         Some(range) => search(options, &load, range, files),
         None => measure_once(options, &load, files, earlier.as_ref()),
@@ -116,10 +117,10 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 /// Searches for a rate, and writes the files about the run that confirmed it.
 fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: ReportFiles) -> Result<Status, Failure> {
     let found = find_rate::run(options, load, range)?;
-    let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
+    let Some(confirmed) = &found.confirmed else { return found.status.printed(found.printed) };
     let measurement = &confirmed.measurement;
     files.write(&report::title(options, load.model, Some(confirmed.rate)), measurement)?;
-    Ok(found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)))
+    found.status.and(server_cpu::status(options.server_pid, measurement.server_cpu)).printed(found.printed)
 }
 
 fn measure_once(
@@ -129,13 +130,15 @@ fn measure_once(
     earlier: Option<&EarlierRun>,
 ) -> Result<Status, Failure> {
     let (measurement, shown) = measure(options, load)?;
+    if shown.is_err() && !options.files.are_written() {
+        return Status::Failed.printed(shown); // the measurement was not finished
+    }
     let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
     files.write(&report::title(options, load.model, options.rate), &measurement)?;
-    printed?;
     let status = replies_status(&measurement).and(server_cpu::status(options.server_pid, measurement.server_cpu));
-    Ok(status.and(report.comparison_status()))
+    status.and(report.comparison_status()).printed(printed)
 }
 
 /// Whether the requests that were measured got their replies; a message says what the report cannot show. The requests
@@ -193,15 +196,29 @@ fn extent(options: &BenchOptions) -> String {
     let extent = report::extent(options);
     match options.find_rate {
         Some(range) => {
-            // to the next second
-            let limit =
-                find_rate::time_limit(options, range).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
-            let limit = Duration::from_secs(limit);
+            let limit = rounded_up(find_rate::time_limit(options, range));
             format!("each rate: {extent}; all: at most {}", format_time(limit))
         }
         None => extent,
     }
 }
+
+/// A limit for people: in whole seconds, minutes, days or years, the longer the coarser.
+fn rounded_up(limit: Duration) -> Duration {
+    let seconds = limit.as_secs().saturating_add(u64::from(limit.subsec_nanos() > 0));
+    let unit = match seconds {
+        0..3600 => 1,
+        3600..SECONDS_OF_DAY => 60,
+        SECONDS_OF_DAY..SECONDS_OF_YEAR => SECONDS_OF_DAY,
+        _ => SECONDS_OF_YEAR,
+    };
+    Duration::from_secs(seconds.div_ceil(unit).saturating_mul(unit))
+}
+
+const SECONDS_OF_DAY: u64 = 24 * 3600;
+
+/// As [`format_time`] counts years: 365.25 days.
+const SECONDS_OF_YEAR: u64 = 31_557_600;
 
 /// Makes the load. Returns what was measured, and whether the intervals could be printed meanwhile.
 fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Result<(), Failure>), Failure> {
@@ -250,5 +267,18 @@ mod tests {
             counts.count_errors(ErrorClass::Reset, 1);
         });
         assert_eq!(failed, Status::Failed);
+    }
+
+    #[test]
+    fn a_limit_is_rounded_up_to_few_units() {
+        let day = Duration::from_secs(SECONDS_OF_DAY);
+        for (limit, text) in [
+            (Duration::from_millis(25_100), "26s"),
+            (Duration::from_secs(3601), "1h 1m"),
+            (day * 2 + Duration::from_secs(1), "3days"),
+            (Duration::from_secs(64 * SECONDS_OF_YEAR + 73), "65years"),
+        ] {
+            assert_eq!(format_time(rounded_up(limit)).to_string(), text);
+        }
     }
 }

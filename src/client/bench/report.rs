@@ -43,7 +43,7 @@ impl<'a> BenchReport<'a> {
     /// Adds a comparison, if there is an earlier run.
     pub fn compared_with(mut self, earlier: Option<&'a EarlierRun>) -> Self {
         self.comparison = earlier.map(|earlier| {
-            let comparison = Comparison::new(earlier, &self.json(), self.options.tolerance);
+            let comparison = Comparison::new(earlier.report(), &self.json(), self.options.tolerance);
             (earlier, comparison)
         });
         self
@@ -231,7 +231,7 @@ fn message(options: &BenchOptions) -> String {
 fn offered_rate(options: &BenchOptions, rate: Option<f64>) -> String {
     let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
     match (rate, options.find_rate) {
-        (Some(rate), _) => format!("{} requests/s", rounded(rate)),
+        (Some(rate), _) => format!("{}/s", counted(rounded(rate), "request")),
         (_, Some(RateRange { low, high })) => {
             format!("{} to {} requests/s with {}", rounded(low), rounded(high), bounds(&options.slo))
         }

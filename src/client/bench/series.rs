@@ -12,6 +12,16 @@ use super::latencies::{Latencies, LatencyCounts};
 /// 10 kB.
 pub const MAX_INTERVALS: usize = 3600;
 
+/// The length of the intervals that are kept of a measurement of this duration, each of which takes `length`.
+#[must_use]
+pub fn kept_length(length: Duration, duration: Duration) -> Duration {
+    let mut kept = length;
+    while duration.as_nanos() > kept.as_nanos() * MAX_INTERVALS as u128 {
+        kept = kept.saturating_mul(2);
+    }
+    kept
+}
+
 /// What happened in one interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
@@ -226,6 +236,18 @@ mod tests {
         assert_eq!(kept.len(), 3 * MAX_INTERVALS / 4);
         assert_eq!(kept[..2], [(0, 40, 4, false), (40, 80, 4, false)]);
         assert!(kept.iter().all(|&(from, until, requests, _)| until - from == 40 && requests == 4), "{kept:?}");
+    }
+
+    #[test]
+    fn the_length_of_kept_intervals_is_known_before() {
+        for duration in [1, 36_000, 36_001, 72_000, 72_001, 108_007] {
+            let mut series = Series::new(Duration::from_nanos(10));
+            while series.end_before(duration).is_some() {}
+            let _ = series.finish(duration);
+            let kept = kept_length(Duration::from_nanos(10), Duration::from_nanos(duration)).as_nanos();
+            let (from, until, ..) = bounds(&series)[0];
+            assert_eq!(until - from, kept.min(duration.into()), "{duration}");
+        }
     }
 
     #[test]

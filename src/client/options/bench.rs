@@ -22,7 +22,8 @@ Exit status:
   0  every reply was correct; with --find-rate, a rate was confirmed
   1  there were errors, which the table counts by kind, or no replies; or the
      process of --server-pid did not run during all of the measurement; with
-     --find-rate, no rate was confirmed
+     --find-rate, no rate was confirmed; or the reader of standard output
+     closed it before the end, and no file was to be written
   2  nothing was measured: usage, no connection, too few descriptors, an
      interrupt during the warm-up, a file that cannot be read or written
   3  with --compare, every reply was correct, and the run was significantly

@@ -25,3 +25,11 @@ pub struct BenchFiles {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
 }
+
+impl BenchFiles {
+    /// Whether a file is to be written.
+    #[must_use]
+    pub fn are_written(&self) -> bool {
+        [&self.svg, &self.hdr, &self.csv].into_iter().any(Option::is_some)
+    }
+}

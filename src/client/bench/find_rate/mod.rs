@@ -36,27 +36,29 @@ pub struct FoundRate {
     pub status: Status,
     /// The run that confirmed it.
     pub confirmed: Option<ConfirmingRun>,
+    /// Whether the report could be printed.
+    pub printed: Result<(), Failure>,
 }
 
-/// Searches, and prints each run and the result.
+/// Searches, and prints each run and the result. If that is impossible, the search ends, unless there are files to write.
 ///
 /// # Errors
-/// The load cannot be made, the server not be reached any more, or the report not be written.
+/// The load cannot be made, or the server not be reached any more.
 pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<FoundRate, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let monitor = SearchMonitor::new(RateSearch::max_runs(range));
     let mut report = FindRateReport::new(options, load);
     let mut search = RateSearch::new(range);
-    let (mut confirmed, mut unreachable) = (None, None);
+    let (mut confirmed, mut unreachable, mut printed) = (None, None, Ok(()));
     while let Some(step) = search.next_step() {
         monitor.begin(step);
         let measurement = threads::run(&load_of(load, step), &interrupts, &monitor).map_err(failed)?;
         let Some(measurement) = measurement.filter(|measurement| !measurement.interrupted) else { break };
         let verdict = evaluation::verdict(&options.slo, &measurement);
-        monitor.suspend(|| report.add(step, verdict, &measurement))?;
+        printed = printed.and(monitor.suspend(|| report.add(step, verdict, &measurement)));
         unreachable = measurement.unreachable();
-        if unreachable.is_some() {
+        if unreachable.is_some() || printed.is_err() && !options.files.are_written() {
             break;
         }
         search.record(verdict);
@@ -65,11 +67,11 @@ pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<
         }
     }
     monitor.finish();
-    report.print(&search, confirmed.as_ref())?;
+    let printed = printed.and_then(|()| report.print(&search, confirmed.as_ref()));
     if let Some(class) = unreachable {
         return Err(Failure::cannot_run(format!("cannot connect to {} any more: {}", load.target, class.name())));
     }
-    Ok(FoundRate { status: Status::success_if(confirmed.is_some()), confirmed })
+    Ok(FoundRate { status: Status::success_if(confirmed.is_some()), confirmed, printed })
 }
 
 /// The load of one run.

@@ -1,7 +1,6 @@
 //! The report of a search: a line for each run while it goes on, and the result; or one JSON object.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
@@ -13,6 +12,7 @@ use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
 use crate::client::bench::report::{self, BenchReport, bounds};
 use crate::client::bench::series::Interval;
+use crate::client::bench::wrapping;
 use crate::client::failure::Failure;
 use crate::client::json::{Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, Slo};
@@ -66,7 +66,7 @@ impl<'a> FindRateReport<'a> {
         let missed = self.last_missed.as_ref();
         let missed = missed.map(|(rate, findings)| format!("at {} requests/s: {findings}", grouped_rate(*rate)));
         let sentence = sentence(search, &bounds(&options.slo), &missed.unwrap_or_default());
-        print(&format!("{table}\n{sentence}\n"))
+        print(&format!("{table}\n{}\n", wrapping::sentence(&sentence)))
     }
 
     /// The percentiles that have bounds.
@@ -78,22 +78,21 @@ impl<'a> FindRateReport<'a> {
     }
 
     fn head(&self) -> String {
-        let mut head = format!("\n{:>12}", "requests/s");
-        for (name, _) in self.percentiles() {
-            let _ = write!(head, " {name:>10}");
-        }
-        head + &format!(" {:>12} {:>9}\n", "sender p99", "failed")
+        let mut cells = vec![format!("{:>10}", "requests/s")];
+        cells.extend(self.percentiles().map(|(name, _)| format!(" {name:>10}")));
+        cells.extend([format!(" {:>10}", "sender p99"), format!(" {:>9}", "failed")]);
+        format!("\n{}\n", wrapping::row(cells.iter().map(String::as_str)))
     }
 
     fn line(&self, step: SearchStep, verdict: Verdict, measurement: &Measurement) -> String {
-        let mut line = format!("{:>12}", grouped_rate(step.rate));
-        for (_, share) in self.percentiles() {
-            let _ = write!(line, " {:>10}", latency(share, measurement).map_or("-".into(), readable));
-        }
+        let mut cells = vec![format!("{:>10}", grouped_rate(step.rate))];
+        let time = |share| latency(share, measurement).map_or("-".into(), readable);
+        cells.extend(self.percentiles().map(|(_, share)| format!(" {:>10}", time(share))));
         let lateness = readable_at(&measurement.lateness, LATENESS_SHARE);
-        let _ = write!(line, " {lateness:>12} {:>9}  {}", failed(measurement), words(step.phase, verdict));
-        let error = measurement.main_error().map(|class| format!(" ({})", class.name()));
-        line + &error.unwrap_or_default() + "\n"
+        cells.extend([format!(" {lateness:>10}"), format!(" {:>9}", failed(measurement))]);
+        cells.push(format!("  {}", words(step.phase, verdict)));
+        cells.extend(measurement.main_error().map(|class| format!(" ({})", class.name())));
+        wrapping::row(cells.iter().map(String::as_str)) + "\n"
     }
 
     /// What was measured, in words.

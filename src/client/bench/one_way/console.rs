@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::direction::Direction;
 use super::result::{Carried, OneWayInterval, retransmits_of};
 use crate::client::bench::figures::{grouped, microseconds, readable};
+use crate::client::bench::interval_report::end_time;
 use crate::client::failure::Failure;
 use crate::client::json::{Value, json, seconds};
 use crate::client::options::BenchOptions;
@@ -96,8 +97,8 @@ fn interval_line(interval: &OneWayInterval) -> String {
     let rate = bytes_of(&interval.carried) as f64 / interval.until.saturating_sub(interval.from).as_secs_f64();
     let unknown = || "-".to_owned();
     format!(
-        "{:>8.2} s {:>9.1} {:>9.2} {:>12} {:>9}{}\n",
-        interval.until.as_secs_f64(),
+        "{} {:>9.1} {:>9.2} {:>12} {:>9}{}\n",
+        end_time(interval.from, interval.until),
         rate / 1e6,
         rate * 8.0 / 1e9,
         retransmits_of(interval.carried.iter().copied()).map_or_else(unknown, grouped),

@@ -51,7 +51,7 @@ pub fn run(
     address: &SocketAddress,
 ) -> Result<Status, Failure> {
     let failed = |error: io::Error| Failure::cannot("measure the throughput", &error);
-    announce(options.json, &format!("{target}: {}\n", report::title(options, direction)));
+    announce(options.json, &format!("{target}: {}", report::title(options, direction)));
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options, direction);
     let sources = SourceAddresses::new(&options.source, address);
@@ -61,13 +61,15 @@ pub fn run(
     let Some(result) = result.map_err(failed)? else {
         return Err(Failure::cannot_run("interrupted during the warm-up: nothing was measured"));
     };
-    shown?;
-    OneWayReport::new(options, direction, target, &result).print()?;
+    if shown.is_err() {
+        return Status::Failed.printed(shown); // the measurement was not finished
+    }
+    let printed = OneWayReport::new(options, direction, target, &result).print();
     if let Some(advice) = advice(direction, &result) {
         warn(&advice);
     }
     let is_good = result.errors() == 0 && result.bytes() > 0;
-    Ok(Status::success_if(is_good).and(server_cpu::status(options.server_pid, result.server_cpu)))
+    Status::success_if(is_good).and(server_cpu::status(options.server_pid, result.server_cpu)).printed(printed)
 }
 
 /// What the figures alone do not explain.
