@@ -68,7 +68,11 @@ fn a_signal_ends_all_threads() {
     let mut child =
         Command::new(env!("CARGO_BIN_EXE_retort")).args(words).stdout(Stdio::piped()).spawn().expect("run retort");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    lines.next().expect("an interval of all threads");
+    let has_requests = |line: &String| {
+        let interval: Value = serde_json::from_str(line).expect("JSON");
+        number(&interval, "/requests") > 0.0
+    };
+    lines.find(has_requests).expect("an interval with replies");
     kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
     let result: Value = serde_json::from_str(&lines.last().expect("the result")).expect("JSON");
     assert_eq!(result["type"], "result");
@@ -239,5 +243,5 @@ fn a_search_ends_when_the_server_cannot_be_reached_any_more() {
     // The run in progress may have replies.
     let missed = rest.iter().filter(|line| line.ends_with("  missed (connect refused)")).count();
     assert!((1..=2).contains(&missed), "{rest:?}");
-    assert!(rest.last().is_some_and(|line| line.starts_with("interrupted: ")), "{rest:?}");
+    assert!(rest.iter().any(|line| line.starts_with("interrupted: ")), "{rest:?}");
 }

@@ -12,12 +12,12 @@ use crate::client::json::{Value, json, rounded};
 use crate::client::options::BenchOptions;
 use crate::units::format_time;
 
-/// The least intervals of each run from which a difference can be significant. Chosen: the normal approximation of the
-/// test is within 0.01 from there on.
+/// The least intervals of each run from which a difference can be significant. Derived: from there on the
+/// approximation of the test calls no difference significant that the exact test does not.
 const MIN_INTERVALS: usize = 8;
 
-/// The p-value below which a difference is significant. Chosen: three figures are tested, so that one run in some 33 that
-/// does not differ is called different.
+/// The p-value below which a difference is significant. Chosen: three figures are tested, so that at most 3 % of runs that
+/// do not differ are called different, if intervals are independent.
 const SIGNIFICANCE: f64 = 0.01;
 
 /// The figures that are tested: their name, where a report has them, where an interval has the samples, and whether more

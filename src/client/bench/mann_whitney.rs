@@ -13,8 +13,9 @@ pub struct Tendency {
     pub direction: Ordering,
 }
 
-/// Tests two samples. The two-sided p-value is computed by the normal approximation with corrections for ties and continuity; it is
-/// within 0.01 of the exact one from samples of 8 values on.
+/// Tests two samples. The p-value is computed by the normal approximation with corrections for ties and continuity. From
+/// samples of 8 values on, where the exact p-value is below 0.02, it is not smaller, and at most 0.0034 larger (computed
+/// without ties).
 #[allow(clippy::cast_precision_loss, reason = "the number of intervals is far below 2^52")]
 pub fn tendency(first: &[f64], second: &[f64]) -> Tendency {
     let (n1, n2) = (first.len() as f64, second.len() as f64);

@@ -24,7 +24,7 @@
 //! | `measurement`, `latencies` | the counts |
 //! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
-//! | `console` | what the user sees while it runs |
+//! | `console`, `interval_printer` | what the user sees while it runs |
 //! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
 //! | `histogram` | the latencies as rows of bars, for the terminal |
 //! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
@@ -44,6 +44,7 @@ mod generator;
 mod hdr_text;
 mod histogram;
 mod in_flight;
+mod interval_printer;
 mod interval_report;
 mod latencies;
 mod load;

@@ -218,7 +218,9 @@ pub fn title(options: &BenchOptions, model: LoadModel, rate: Option<f64>) -> Str
         LoadModel::Open { reconnect: true } => offered_rate(options, rate) + ", one per connection",
     };
     let message = if options.protocol.takes_messages() { message(options) + ", " } else { String::new() };
-    format!("{}{action}, {message}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+    let threads = if options.threads > 1 { format!(" from {} threads", options.threads) } else { String::new() };
+    let connections = counted(options.connections, "connection") + &threads;
+    format!("{}{action}, {message}{connections}, {model}", options.protocol.name())
 }
 
 /// The length of a message, and its text unless that is ASCII.

@@ -167,7 +167,7 @@ struct PartState {
 struct Coordinator<'a> {
     shared: &'a Shared,
     monitor: &'a dyn Monitor,
-    /// Kept until every part is ready or has ended.
+    /// Held until every part is ready, or one has failed.
     closed: Option<RwLockWriteGuard<'a, ()>>,
     /// The number of parts that are not ready.
     preparing: usize,

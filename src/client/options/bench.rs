@@ -134,7 +134,7 @@ pub struct BenchOptions {
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// The duration of each run of `--find-rate` without `--duration`. Chosen: 200 requests at the lowest rate of the default
-/// range, the least from which a 99th percentile is more than the maximum.
+/// range, of which two may be slower than the 99th percentile.
 const DEFAULT_RUN: Duration = Duration::from_secs(2);
 
 impl BenchOptions {

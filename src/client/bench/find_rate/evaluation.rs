@@ -15,7 +15,7 @@ use super::search::Verdict;
 use crate::client::bench::measurement::Measurement;
 use crate::client::options::Slo;
 
-/// Judges a run by all bounds. Without one of the errors there may be none.
+/// Judges a run by all bounds. If no bound of the errors is given, no request may fail.
 #[must_use]
 pub fn verdict(slos: &[Slo], measurement: &Measurement) -> Verdict {
     let default = (!slos.iter().any(|slo| matches!(slo, Slo::Errors(_)))).then_some(Slo::Errors(0.0));

@@ -26,8 +26,9 @@ use crate::sys::Interrupts;
 use report::{ConfirmingRun, FindRateReport, SearchMonitor};
 use search::{CONFIRMATION_FACTOR, Outcome, RateSearch, SearchStep};
 
-/// The most time to open a connection, of many at once. Chosen: several times what it takes on loopback.
-const CONNECT_TIME: Duration = Duration::from_micros(100);
+/// The most time that the call takes that begins a connection; it does not wait for the server. Chosen: several times what
+/// it takes on loopback, where it includes the handshake.
+const CONNECT_CALL: Duration = Duration::from_micros(100);
 
 /// The result of a search.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ fn load_of<'a>(load: &Load<'a>, step: SearchStep) -> Load<'a> {
 pub fn time_limit(options: &BenchOptions, range: RateRange) -> Duration {
     let measured = options.time_limit().unwrap_or_default();
     let connections = u32::try_from(options.connections).unwrap_or(u32::MAX);
-    let waits = [CONNECT_TIME.saturating_mul(connections), options.warm_up, options.timeouts.read_timeout.min(GRACE)];
+    let waits = [CONNECT_CALL.saturating_mul(connections), options.warm_up, options.timeouts.read_timeout.min(GRACE)];
     let beside = waits.into_iter().fold(Duration::ZERO, Duration::saturating_add);
     let (short, long) = RateSearch::max_runs(range);
     let time = |runs, factor| measured.saturating_mul(factor).saturating_add(beside).saturating_mul(runs);

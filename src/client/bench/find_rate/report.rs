@@ -90,8 +90,8 @@ impl<'a> FindRateReport<'a> {
         cells.extend(self.percentiles().map(|(_, share)| format!(" {:>10}", time(share))));
         let lateness = readable_at(&measurement.lateness, LATENESS_SHARE);
         cells.extend([format!(" {lateness:>10}"), format!(" {:>9}", failed(measurement))]);
-        cells.push(format!("  {}", words(step.phase, verdict)));
-        cells.extend(measurement.main_error().map(|class| format!(" ({})", class.name())));
+        let error = measurement.main_error().map(|class| format!(" ({})", class.name()));
+        cells.push(format!("  {}{}", words(step.phase, verdict), error.unwrap_or_default()));
         wrapping::row(cells.iter().map(String::as_str)) + "\n"
     }
 

@@ -2,31 +2,23 @@
 
 #![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]
 
-use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::direction::Direction;
 use super::result::{Carried, OneWayInterval, retransmits_of};
 use crate::client::bench::figures::{grouped, microseconds, readable};
+use crate::client::bench::interval_printer::IntervalPrinter;
 use crate::client::bench::interval_report::end_time;
 use crate::client::failure::Failure;
 use crate::client::json::{Value, json, seconds};
 use crate::client::options::BenchOptions;
-use crate::client::progress::RunProgress;
 
 /// What the user sees while it runs.
 #[derive(Debug)]
 pub struct Console {
-    progress: RunProgress,
+    printer: IntervalPrinter,
     direction: Direction,
-    intervals: bool,
-    as_json: bool,
-    /// The head of the table has been printed.
-    has_head: Cell<bool>,
-    /// Why intervals cannot be printed.
-    failure: RefCell<Option<Failure>>,
 }
 
 /// The head of the table of intervals.
@@ -36,42 +28,24 @@ impl Console {
     /// For a run that starts now.
     #[must_use]
     pub fn new(options: &BenchOptions, direction: Direction) -> Self {
-        Self {
-            progress: RunProgress::new(),
-            direction,
-            intervals: options.interval.is_some(),
-            as_json: options.json,
-            has_head: Cell::new(false),
-            failure: RefCell::new(None),
-        }
+        Self { printer: IntervalPrinter::new(options), direction }
     }
 
     /// Whether intervals are printed.
     #[must_use]
     pub fn shows_intervals(&self) -> bool {
-        self.intervals
+        self.printer.is_enabled()
     }
 
     /// Prints an interval; [`ControlFlow::Break`] ends the measurement, because nobody reads it.
     pub fn interval(&self, interval: &OneWayInterval) -> ControlFlow<()> {
-        let text = match (self.as_json, self.has_head.replace(true)) {
-            (true, _) => format!("{}\n", interval_object(interval)),
-            (false, true) => interval_line(interval),
-            (false, false) => HEAD.to_owned() + &interval_line(interval),
-        };
-        match self.progress.suspend(|| io::stdout().lock().write_all(text.as_bytes())) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failure.replace(Some(Failure::output(&error)));
-                ControlFlow::Break(())
-            }
-        }
+        self.printer.print(HEAD, || interval_line(interval), || interval_object(interval))
     }
 
     /// Shows how much of the measurement is over.
     pub fn progress(&self, done: f64) {
         let message = if self.direction == Direction::Send { "sending" } else { "receiving" };
-        self.progress.show(done, || message.into());
+        self.printer.progress().show(done, || message.into());
     }
 
     /// Removes the progress bar.
@@ -79,8 +53,7 @@ impl Console {
     /// # Errors
     /// An interval could not be printed.
     pub fn finish(self) -> Result<(), Failure> {
-        self.progress.finish();
-        self.failure.into_inner().map_or(Ok(()), Err)
+        self.printer.finish()
     }
 }
 
