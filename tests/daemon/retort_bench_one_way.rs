@@ -28,7 +28,7 @@ fn what_the_peer_acknowledges_is_counted() {
     let words = ["-P", "discard", "-c", "3", "-t", "300ms", "--server-pid", &process];
     let report = carried(measured(&address, &words));
     assert_eq!((&report["counted"], &report["direction"]), (&Value::from("acknowledged"), &Value::from("send")));
-    assert_eq!((report["connections"].as_array().map(Vec::len), number(&report, "/size")), (Some(3), 131_072.0));
+    assert_eq!((report["connections"].as_array().map(Vec::len), number(&report, "/size")), (Some(3), 129_024.0));
     for name in ["/connections/0/tcp/cwnd_segments", "/connections/0/tcp/segment_bytes", "/server_cpu_us_per_mib"] {
         assert!(number(&report, name) > 0.0, "{name}: {report:#}");
     }

@@ -73,10 +73,10 @@ pub struct BenchOptions {
     /// The addresses that connections come from, in turn [default: several on loopback, else the kernel's choice]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Load")]
     pub source: Vec<IpAddr>,
-    /// Length of each message in bytes: 64, 64K, 1M; with -P discard, of each write [default: 64; 128K with -P discard]
+    /// Length of each message in bytes: 64, 64K, 1M; with -P discard, of each write [default: 64; 126K with -P discard]
     #[arg(
         short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load",
-        hide_default_value = true, default_value_ifs = [("protocol", "discard", "128K"), ("protocol", "chargen", "0")]
+        hide_default_value = true, default_value_ifs = [("protocol", "discard", "126K"), ("protocol", "chargen", "0")]
     )]
     pub size: usize,
     /// Number of threads that make the load; each has its part of the connections, of the requests and of the rate

@@ -326,7 +326,7 @@ mod tests {
             let (table, object) = (report.table(), report.json());
             assert!(table.contains("  timeout             1\n  other               1\n  such as: No route"), "{table}");
             assert_eq!((&object["errors"]["timeout"], &object["errors"]["reset"]), (&json!(1), &json!(0)));
-            assert_eq!((&object["connections"][0]["error"], &object["size"]), (&json!("timeout"), &json!(131_072)));
+            assert_eq!((&object["connections"][0]["error"], &object["size"]), (&json!("timeout"), &json!(129_024)));
             assert_eq!(object["example"], "No route to host");
         });
     }
