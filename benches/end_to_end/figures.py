@@ -89,7 +89,8 @@ def activation(_seconds):
 def largest(_seconds):
     """The most memory that was resident while the largest frame was processed, beside the frame itself, in MiB."""
     with running("retortd", "frame") as (pid, port):
-        bench(port, "frame", f"--connections 1 --size {LARGEST} --warm-up 0s", 0.1)
+        # longer than the frame takes: a reply within the measurement is required
+        bench(port, "frame", f"--connections 1 --size {LARGEST} --warm-up 0s", 2)
         return {"mib": (status(pid, "VmHWM") - LARGEST) / MIB}
 
 
