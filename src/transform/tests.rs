@@ -276,6 +276,20 @@ fn one_non_ascii_code_point_in_ascii_text() {
     }
 }
 
+/// A sigma between any two code points of ASCII and the Greek blocks, and others, at changing places of windows.
+#[test]
+fn the_neighbours_of_a_sigma_decide_its_form() {
+    let others = ["\u{301}", "é", "Ж", "漢", "ა", "ß", "𐐨", "ΣΣ", "\u{370}\u{301}"].map(String::from);
+    let step = if cfg!(miri) { 37 } else { 1 };
+    let blocks = ['\0'..='\u{7f}', '\u{370}'..='\u{3ff}', '\u{1f00}'..='\u{1fff}'];
+    let single = blocks.into_iter().flatten().step_by(step).map(String::from);
+    let neighbours: Vec<String> = single.chain(others).collect();
+    for before in &neighbours {
+        let text: String = neighbours.iter().flat_map(|after| [before, "Σ", after, " "]).collect();
+        assert!(output(Action::Lowercase, &text) == text.to_lowercase(), "after {before:?}");
+    }
+}
+
 /// Each sigma scans in both directions: linear only if a scan ends at the next one.
 #[test]
 fn sigmas_and_full_stops_take_linear_time() {

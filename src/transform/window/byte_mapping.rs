@@ -5,10 +5,12 @@ use super::super::tables::{MAX_MAPPING_LEN, Mapped};
 /// A byte and its neighbours in the text.
 #[derive(Clone, Copy)]
 pub(in crate::transform) struct ByteContext {
+    pub(super) three_before: u8,
     pub(super) two_before: u8,
     pub(super) before: u8,
     pub(super) byte: u8,
     pub(super) after: u8,
+    pub(super) two_after: u8,
 }
 
 /// The change of a byte.

@@ -6,7 +6,7 @@ use super::super::tables::{MAX_MAPPING_LEN, Mapped};
 use super::super::utf8;
 use super::byte_mapping::ByteMapping;
 use super::convert_window::Marks;
-use super::{CONTEXT_BEFORE, WINDOW_LEN, Window, convert_window};
+use super::{CONTEXT_AFTER, CONTEXT_BEFORE, WINDOW_AND_CONTEXT, WINDOW_LEN, Window, convert_window};
 
 /// Working memory of [`convert`], which the caller owns: local variables would be split into single bytes by the
 /// compiler.
@@ -18,7 +18,7 @@ pub(in crate::transform) struct Scratch {
 
 impl Scratch {
     pub(in crate::transform) const fn new() -> Self {
-        Self { copy: [0; CONTEXT_BEFORE + WINDOW_LEN + 1], converted: [0; WINDOW_LEN], previous: [0; WINDOW_LEN] }
+        Self { copy: [0; WINDOW_AND_CONTEXT], converted: [0; WINDOW_LEN], previous: [0; WINDOW_LEN] }
     }
 }
 
@@ -207,7 +207,7 @@ fn window_at<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window 
     if let Some(window) = at.checked_sub(CONTEXT_BEFORE).and_then(|before| text[before..].first_chunk()) {
         return window;
     }
-    let (start, end) = (at.saturating_sub(CONTEXT_BEFORE), text.len().min(at + WINDOW_LEN + 1));
+    let (start, end) = (at.saturating_sub(CONTEXT_BEFORE), text.len().min(at + WINDOW_LEN + CONTEXT_AFTER));
     copy.fill(0);
     copy[start + CONTEXT_BEFORE - at..end + CONTEXT_BEFORE - at].copy_from_slice(&text[start..end]);
     copy

@@ -23,8 +23,9 @@ impl Changes {
             return;
         }
         for at in 0..WINDOW_LEN {
-            let [two_before, before, byte, after] = [window[at], window[at + 1], window[at + 2], window[at + 3]];
-            let change = change(ByteContext { two_before, before, byte, after });
+            let [three_before, two_before, before] = [window[at], window[at + 1], window[at + 2]];
+            let [byte, after, two_after] = [window[at + 3], window[at + 4], window[at + 5]];
+            let change = change(ByteContext { three_before, two_before, before, byte, after, two_after });
             self.delta[at] |= change.delta;
             self.unsupported[at] |= mask_if(change.unsupported, 0xff);
         }

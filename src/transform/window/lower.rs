@@ -1,11 +1,39 @@
-//! Lower case of ASCII, Latin-1, Latin Extended-A and Additional, Greek except for the sigma, Cyrillic up to
-//! `Я`, and code points without case.
+//! Lower case of ASCII, Latin-1, Latin Extended-A and Additional, Greek, Cyrillic up to `Я`, and code points without case.
+//!
+//! A capital sigma is supported where its nearest neighbours tell whether it ends a word.
 
 use super::super::sigma;
 use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
+
+/// Whether a code point of two bytes is a cased letter; false also for some that are: `Ά`..`Ό`, `Ϸ` and on.
+#[inline(always)]
+fn is_cased_greek(first: u8, second: u8) -> bool {
+    // from Ύ on, but not U+03A2, which is not assigned; up to ϵ
+    let is_ce = (first == 0xce) & at_least(second, 0x8e) & (second != 0xa2);
+    is_ce | (first == 0xcf) & within(second, 0x80, 0xb5)
+}
+
+/// Whether the byte ends a vowel with one accent and no breathing, `Ὲ`..`Ώ` (E1 BF 88..BB).
+#[inline(always)]
+fn is_accented_1fc0(byte: u8) -> bool {
+    within(byte, 0x88, 0x8b) | (byte & 0xfe == 0x9a) | (byte & 0xfe == 0xaa) | within(byte, 0xb8, 0xbb)
+}
+
+/// Whether the byte is an ASCII letter.
+#[inline(always)]
+fn is_ascii_letter(byte: u8) -> bool {
+    within(byte | 0x20, b'a', b'z')
+}
+
+/// Whether no word that ends before this byte continues after it: it is ASCII, no letter and not case-ignorable.
+#[inline(always)]
+fn ends_word(byte: u8) -> bool {
+    let is_ignorable = (byte == b'\'') | (byte == b'.') | (byte == b':') | (byte == b'^') | (byte == b'`');
+    byte.is_ascii() & !is_ascii_letter(byte) & !is_ignorable
+}
 
 /// The mapping to lower case.
 pub(in crate::transform) struct Lower;
@@ -44,15 +72,28 @@ impl ByteMapping for Lower {
     }
 
     #[inline(always)]
-    fn greek_extended(ByteContext { two_before, before, byte, .. }: ByteContext) -> Change {
-        let (is_1f00, is_1f40, capital) = (before == 0xbc, before == 0xbd, byte & 8 != 0);
+    fn greek_extended(ByteContext { two_before, before, byte, after, .. }: ByteContext) -> Change {
+        let (is_1f00, is_1f40, is_1f80, is_1fc0) = (before == 0xbc, before == 0xbd, before == 0xbe, before == 0xbf);
+        let (capital, pair) = (byte & 8 != 0, byte & 0xfe);
         let breathing = is_1f00 | is_1f40 & !at_least(byte, 0xb0); // Ἀ..Ὧ
-        // capitals in U+1F80..U+1FFF; the others are not assigned
+        // Ὰ Ά at BE BA and BB, and Ὲ..Ώ at BF 88..BB, whose small letters start with E1 BD
+        let accent_1fc0 = mask_if(within(byte, 0x88, 0x8b), 0x2a)
+            | mask_if(pair == 0x9a, 0x1c)
+            | mask_if(pair == 0xaa, 0x10)
+            | mask_if(pair == 0xba, 2);
+        let accent = mask_if(is_1f80 & (pair == 0xba), 0xf6) | mask_if(is_1fc0, accent_1fc0);
+        // the other capitals in U+1F80..U+1FFF; the rest is not assigned
         let unsupported = is_1f00 & (byte & 0xf6 == 0x96)
             | is_1f40 & ((byte & 0xf9 == 0x98) | (byte & 0xfe == 0x8e))
-            | within(before, 0xbe, 0xbf) & capital;
-        let is_last = two_before == 0xe1;
-        Change { delta: mask_if(is_last & breathing & capital, 0xf8), unsupported: is_last & unsupported }
+            | is_1f80 & capital & (pair != 0xba)
+            | is_1fc0 & capital & !is_accented_1fc0(byte);
+        let second = mask_if((byte == 0xbe) & (after & 0xfe == 0xba), 0xff)
+            | mask_if((byte == 0xbf) & is_accented_1fc0(after), 0xfe);
+        let (is_last, is_second) = (two_before == 0xe1, before == 0xe1);
+        Change {
+            delta: mask_if(is_last, mask_if(breathing & capital, 0xf8) | accent) | mask_if(is_second, second),
+            unsupported: is_last & unsupported,
+        }
     }
 
     #[inline(always)]
@@ -68,7 +109,8 @@ impl ByteMapping for Lower {
     }
 
     #[inline(always)]
-    fn greek(ByteContext { before, byte, after, .. }: ByteContext) -> Change {
+    fn greek(at: ByteContext) -> Change {
+        let ByteContext { before, byte, after, .. } = at;
         // Ά at 86, Έ Ή Ί at 88..8A, Α..Ο at 91..9F
         let stays = mask_if(byte == 0x86, 0x26)
             | mask_if(within(byte, 0x88, 0x8a), 0x25)
@@ -76,9 +118,14 @@ impl ByteMapping for Lower {
         // Ό at 8C, Ύ Ώ at 8E and 8F, Π..Ϋ from A0 on: their small letters all start with CF
         let moves = mask_if(within(byte, 0x8e, 0x8f), 0xff) | mask_if(within(byte, 0xa0, 0xab), 0xe0);
         let lead = (byte == 0xce) & ((after == 0x8c) | within(after, 0x8e, 0x8f) | within(after, 0xa0, 0xab));
+        let is_sigma = (before == 0xce) & (byte == 0xa3);
+        let is_final = is_sigma & ends_word(after) & is_cased_greek(at.three_before, at.two_before);
+        let is_small = is_ascii_letter(after) | is_cased_greek(after, at.two_after);
         Change {
-            delta: mask_if(before == 0xce, stays | moves) | mask_if(lead, 1),
-            unsupported: (before == 0xce) & within(byte, 0xa2, 0xa3) | (before == 0xcf) & at_least(byte, 0x8f), // Σ; Ϗ and on
+            delta: mask_if(before == 0xce, (stays | moves).wrapping_sub(mask_if(is_final, 1))) | mask_if(lead, 1),
+            unsupported: is_sigma & !is_final & !is_small
+                | (before == 0xce) & (byte == 0xa2) // not assigned
+                | (before == 0xcf) & at_least(byte, 0x8f), // Ϗ and on
         }
     }
 

@@ -24,12 +24,17 @@ pub(super) mod upper;
 /// Length of a window in bytes: two vectors of AVX2, four of SSE2. Chosen without tuning.
 pub(super) const WINDOW_LEN: usize = 64;
 
-/// The number of bytes before a byte that its mapping depends on. Derived: the first byte of a code point of three
-/// bytes is two bytes before its last one.
-pub(super) const CONTEXT_BEFORE: usize = 2;
+/// The numbers of bytes before and after a byte that its mapping depends on. Derived: the lower case of a capital sigma
+/// depends on the letters before and after it, each of two bytes.
+pub(super) const CONTEXT_BEFORE: usize = 3;
+pub(super) const CONTEXT_AFTER: usize = 2;
 
-/// A window, which starts at the start of a code point, with [`CONTEXT_BEFORE`] bytes before it and one byte after it.
-pub(super) type Window = [u8; CONTEXT_BEFORE + WINDOW_LEN + 1];
+/// The length of a window with its context.
+pub(super) const WINDOW_AND_CONTEXT: usize = CONTEXT_BEFORE + WINDOW_LEN + CONTEXT_AFTER;
+
+/// A window, which starts at the start of a code point, with [`CONTEXT_BEFORE`] bytes before it and [`CONTEXT_AFTER`]
+/// bytes after it.
+pub(super) type Window = [u8; WINDOW_AND_CONTEXT];
 
 #[cfg(test)]
 mod tests;

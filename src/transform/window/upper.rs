@@ -46,7 +46,7 @@ impl ByteMapping for Upper {
     }
 
     #[inline(always)]
-    fn greek_extended(ByteContext { two_before, before, byte, after }: ByteContext) -> Change {
+    fn greek_extended(ByteContext { two_before, before, byte, after, .. }: ByteContext) -> Change {
         let (pair, is_1f00, is_1f40) = (byte & 0xfe, before == 0xbc, before == 0xbd);
         let breathing = (is_1f00 | is_1f40 & !at_least(byte, 0xb0)) & (byte & 8 == 0); // ἀ..ὧ
         // ὰ..ώ at B0..BD, whose capitals start with E1 BE and E1 BF
