@@ -103,10 +103,11 @@ pub(super) fn is_small_extended(before: u8, byte: u8) -> bool {
 }
 
 /// Whether the byte belongs to an unsupported code point of two bytes: Latin Extended-B and following blocks, except
-/// for `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+033F (CC) and scripts with a function of their own;
-/// Cyrillic from U+0480, Armenian.
+/// for `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+036F (CC, CD) without U+0345, which is a letter in upper
+/// case, and scripts with a function of their own; Cyrillic from U+0480, Armenian.
 #[inline(always)]
 pub(super) fn is_unsupported_two_byte(ByteContext { before, byte, .. }: ByteContext) -> bool {
     let lacks_horn = (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0);
-    lacks_horn | within(byte, 0xc7, 0xcb) | (byte == 0xcd) | within(byte, 0xd2, 0xd6)
+    let greek = (before == 0xcd) & (at_least(byte, 0xb0) | (byte == 0x85));
+    lacks_horn | within(byte, 0xc7, 0xcb) | greek | within(byte, 0xd2, 0xd6)
 }
