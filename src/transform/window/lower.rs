@@ -8,11 +8,11 @@ use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
 
-/// Whether a code point of two bytes is a cased letter; false also for some that are: `Ά`..`Ό`, `Ϸ` and on.
+/// Whether a code point of two bytes is a cased letter, `Ά`..`ϵ`; false also for some that are: `Ϸ` and on.
 #[inline(always)]
 fn is_cased_greek(first: u8, second: u8) -> bool {
-    // from Ύ on, but not U+03A2, which is not assigned; up to ϵ
-    let is_ce = (first == 0xce) & at_least(second, 0x8e) & (second != 0xa2);
+    let is_unassigned = (second == 0x8b) | (second == 0x8d) | (second == 0xa2);
+    let is_ce = (first == 0xce) & (at_least(second, 0x88) & !is_unassigned | (second == 0x86));
     is_ce | (first == 0xcf) & within(second, 0x80, 0xb5)
 }
 
