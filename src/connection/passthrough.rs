@@ -19,8 +19,8 @@ use crate::protocol::{Passthrough, RequestCounts};
 /// loopback interface.
 const BULK: usize = 32 * 1024;
 
-/// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
-/// is transformed and its reply.
+/// The most bytes that are dropped at one wake-up. Derived: that takes some 26 us of CPU (row "one way", `discard`, of
+/// `docs/performance.md`), about as long as one read of what is transformed and its reply.
 const MAX_DISCARD: usize = 1024 * 1024;
 
 /// One request, without an error.

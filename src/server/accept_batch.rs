@@ -4,7 +4,7 @@
 //! alone, and where clients come in every iteration the batch grows only as often as that has paid.
 
 /// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request
-/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
+/// costs 14 us of CPU (churn in `docs/performance.md`), so these cost half a millisecond.
 pub const MAX_BATCH: u32 = 32;
 /// The most iterations with clients in a row before a larger batch is tried. Chosen: then an attempt that fails costs
 /// less than a hundredth of what the connections cost.

@@ -32,7 +32,7 @@ impl ClientStream {
     /// Takes its pipe back, if that is empty.
     #[inline]
     pub fn take_spare_pipe(&mut self) -> Option<Box<LentPipe>> {
-        if self.pipe.is_some() { self.pipe.take_if(|pipe| pipe.is_empty()) } else { None }
+        self.pipe.take_if(|pipe| pipe.is_empty())
     }
 
     /// The socket alone; what is in its pipe is dropped.

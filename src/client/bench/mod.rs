@@ -25,7 +25,7 @@
 //! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
 //! | `console`, `interval_printer` | what the user sees while it runs |
-//! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
+//! | `report`, `stage_report`, `interval_report`, `report_output` | the table, the JSON object |
 //! | `histogram` | the latencies as rows of bars, for the terminal |
 //! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
 //! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
@@ -57,6 +57,7 @@ mod poller;
 mod preconditions;
 mod report;
 mod report_files;
+mod report_output;
 mod schedule;
 mod series;
 mod server_cpu;
@@ -79,10 +80,9 @@ use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
-use crate::units::{format_time, noun_for};
+use crate::units::format_time;
 use console::{Console, announce};
 use earlier_run::EarlierRun;
-use figures::grouped;
 use load::Load;
 use measurement::Measurement;
 use one_way::Direction;
@@ -136,7 +136,7 @@ fn measure_once(
     }
     let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
-    let printed = shown.and_then(|()| report.print(options.json));
+    let printed = shown.and_then(|()| report.print());
     files.write(&report::title(options, load.model, options.rate), &measurement)?;
     let status = replies_status(&measurement).and(server_cpu::status(options.server_pid, measurement.server_cpu));
     status.and(report.comparison_status()).printed(printed)
@@ -152,15 +152,13 @@ fn replies_status(measurement: &Measurement) -> Status {
         warn(&"every reply arrived after the measurement");
     }
     if measurement.replies() > 0 && lost > 0 {
-        let (number, noun) = (grouped(lost), noun_for(lost, "request"));
-        warn(&format!(
-            "the latencies do not include {number} {noun} without a reply at the end, which may be the slowest"
-        ));
+        let requests = report::counted_requests(lost);
+        warn(&format!("the latencies do not include {requests} without a reply at the end, which may be the slowest"));
     }
     let before = measurement.failed_before;
     if before > 0 && !measurement.interrupted {
-        let (number, noun) = (grouped(before), noun_for(before, "request"));
-        warn(&format!("{number} {noun} of the warm-up failed later or had no reply at the end"));
+        let requests = report::counted_requests(before);
+        warn(&format!("{requests} of the warm-up failed later or had no reply at the end"));
     }
     let is_complete = lost + before == 0 || measurement.interrupted;
     Status::success_if(measurement.requests > 0 && measurement.errors() == 0 && is_complete)

@@ -1,17 +1,18 @@
 //! The report of a benchmark: a table, or one JSON object.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 
 use super::comparison::Comparison;
 use super::earlier_run::EarlierRun;
 use super::figures::{JSON_VERSION, SHARES, curve, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
+use super::report_output::{errors_by_class, print_report};
 use super::workload::DEFAULT_ACTION;
 use super::{histogram, interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION, Status};
-use crate::client::json::{Map, Value, json, rounded, seconds};
+use crate::client::json::{Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage, TextKind};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
@@ -55,14 +56,11 @@ impl<'a> BenchReport<'a> {
     }
 
     /// Prints the report.
-    pub fn print(&self, as_json: bool) -> Result<(), Failure> {
-        let text = match self.options.interval {
-            _ if !as_json => self.table(),
-            // one object a line, as those of the intervals before it
-            Some(_) => format!("{}\n", self.json()),
-            None => format!("{:#}\n", self.json()),
-        };
-        io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn print(&self) -> Result<(), Failure> {
+        print_report(self.options, || self.table(), || self.json())
     }
 
     /// The table.
@@ -140,10 +138,6 @@ impl<'a> BenchReport<'a> {
     /// The JSON object.
     pub fn json(&self) -> Value {
         let (options, measurement) = (self.options, self.measurement);
-        let errors: Map = ErrorClass::ALL
-            .into_iter()
-            .map(|class| (class.name().replace(' ', "_"), Value::from(measurement.errors_of(class))))
-            .collect();
         let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
         let lateness = Some(&measurement.lateness).filter(|_| options.is_open_loop());
         let stages = Some(&measurement.stages).filter(|stages| !stages.is_empty());
@@ -169,7 +163,7 @@ impl<'a> BenchReport<'a> {
             "lost": measurement.lost,
             "unsent": lateness.map(|_| measurement.unsent),
             "bytes_received": measurement.received,
-            "errors": errors,
+            "errors": errors_by_class(|class| measurement.errors_of(class)),
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
             "latency_curve": curve(&measurement.latencies),
@@ -259,6 +253,7 @@ pub fn extent(options: &BenchOptions) -> String {
     format!("measuring {limits}, after a warm-up of {}", format_time(options.warm_up))
 }
 
-fn counted_requests(number: u64) -> String {
+/// A number of requests, in words.
+pub fn counted_requests(number: u64) -> String {
     format!("{} {}", grouped(number), noun_for(number, "request"))
 }

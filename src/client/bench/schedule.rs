@@ -22,7 +22,7 @@ pub struct Schedule {
     stages: Vec<ScheduledStage>,
     /// The first request of this part.
     first: u64,
-    /// Every how manieth request belongs to this part.
+    /// The difference between the numbers of two successive requests of this part.
     step: u64,
 }
 

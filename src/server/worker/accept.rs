@@ -19,7 +19,7 @@ use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::sys::Errno;
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
-/// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
+/// request costs 14 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 pub const MAX_ACCEPTS: u32 = 64;
 
 /// What a worker accepts from.

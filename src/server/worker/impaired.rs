@@ -79,7 +79,8 @@ fn abandoned(session: &Session) -> CloseReason {
 }
 
 impl Worker {
-    /// Sends what is due on impaired connections, each of them once, for about 50 us; the others go on in the next iteration.
+    /// Sends what is due on impaired connections, each of them once, for about 50 us; the others go on in the next
+    /// iteration.
     pub(super) fn run_impaired_timers(&mut self) {
         let now = self.driver.context.now;
         if self.driver.impaired_timers.due().is_none_or(|due| due > now) {

@@ -1,7 +1,6 @@
 //! The report of a search: a line for each run while it goes on, and the result; or one JSON object.
 
 use std::cell::Cell;
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
 use super::evaluation::{failed, latency};
@@ -11,6 +10,7 @@ use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
 use crate::client::bench::report::{self, BenchReport, bounds};
+use crate::client::bench::report_output::{print, print_report};
 use crate::client::bench::series::Interval;
 use crate::client::bench::wrapping;
 use crate::client::failure::Failure;
@@ -59,14 +59,17 @@ impl<'a> FindRateReport<'a> {
         let report = confirmed.map(|ConfirmingRun { rate, measurement }| {
             BenchReport::new(options, load.target, load.model, measurement).at_rate(*rate)
         });
-        if options.json {
-            return print(&format!("{:#}\n", self.json(search, report.as_ref())));
-        }
-        let table = report.map(|report| report.table()).unwrap_or_default();
+        let report = report.as_ref();
+        print_report(options, || self.conclusion(search, report), || self.json(search, report))
+    }
+
+    /// The report of the confirming run, and the result in words.
+    fn conclusion(&self, search: &RateSearch, confirmation: Option<&BenchReport<'_>>) -> String {
+        let table = confirmation.map(BenchReport::table).unwrap_or_default();
         let missed = self.last_missed.as_ref();
         let missed = missed.map(|(rate, findings)| format!("at {} requests/s: {findings}", grouped_rate(*rate)));
-        let sentence = sentence(search, &bounds(&options.slo), &missed.unwrap_or_default());
-        print(&format!("{table}\n{}\n", wrapping::sentence(&sentence)))
+        let sentence = sentence(search, &bounds(&self.options.slo), &missed.unwrap_or_default());
+        format!("{table}\n{}\n", wrapping::sentence(&sentence))
     }
 
     /// The percentiles that have bounds.
@@ -191,10 +194,6 @@ fn object(step: SearchStep, verdict: Verdict, measurement: &Measurement) -> Valu
         "latency_us": percentiles(&measurement.latencies),
         "sender_lateness_us": percentiles(&measurement.lateness),
     })
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 /// Draws the progress of a search.

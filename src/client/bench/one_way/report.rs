@@ -3,15 +3,15 @@
 #![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::direction::Direction;
 use super::result::{ConnectionResult, OneWayResult, retransmits_of};
 use crate::client::bench::figures::{JSON_VERSION, grouped, microseconds, readable};
 use crate::client::bench::measurement::ErrorClass;
+use crate::client::bench::report_output::{errors_by_class, print_report};
 use crate::client::failure::Failure;
-use crate::client::json::{Map, Value, json, rounded, seconds};
+use crate::client::json::{Value, json, rounded, seconds};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
 use crate::sys::TcpInfo;
@@ -53,13 +53,7 @@ impl<'a> OneWayReport<'a> {
     /// # Errors
     /// Standard output cannot be written.
     pub fn print(&self) -> Result<(), Failure> {
-        let text = match self.options.interval {
-            _ if !self.options.json => self.table(),
-            // one object a line, as those of the intervals before it
-            Some(_) => format!("{}\n", self.json()),
-            None => format!("{:#}\n", self.json()),
-        };
-        io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+        print_report(self.options, || self.table(), || self.json())
     }
 
     fn rate(&self) -> f64 {
@@ -169,10 +163,6 @@ impl<'a> OneWayReport<'a> {
 
     fn json(&self) -> Value {
         let (options, result) = (self.options, self.result);
-        let errors: Map = ErrorClass::ALL
-            .into_iter()
-            .map(|class| (class.name().replace(' ', "_"), Value::from(result.errors_of(class))))
-            .collect();
         json!({
             "type": "one-way",
             "version": JSON_VERSION,
@@ -186,7 +176,7 @@ impl<'a> OneWayReport<'a> {
             "bytes": result.bytes(),
             "bytes_per_second": rounded(self.rate()),
             "retransmits": self.retransmits(),
-            "errors": errors,
+            "errors": errors_by_class(|class| result.errors_of(class) as u64),
             "example": result.example(),
             "interrupted": result.interrupted,
             "server_cpu_us_per_mib": self.server_cpu().map(rounded),
