@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Buffer, Connection};
+use retortd::connection::{Budget, Buffer, CloseReason, Connection};
 
 use crate::conversations::{any_conversation, io_results, setting};
 use crate::saved::{handshake, offloaded, session};
@@ -153,6 +153,21 @@ fn header_and_protocol_exclude_each_other() {
         let error = Connection::restore(saved, bytes, protocol, &session.context).map(drop).expect_err("refused");
         assert_eq!(error.to_string(), "a header and a protocol exclude each other");
     }
+}
+
+#[test]
+fn client_that_has_half_closed_is_not_waited_for_forever() {
+    let session = session("upper", b"a", &[]);
+    let (saved, bytes) = write_down(&session.connection);
+    let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+    saved["read_closed"] = json!(true);
+    for time in ["until", "next_look"] {
+        saved["state"]["lingering"][time] = json!(u64::MAX);
+    }
+    let mut context = session.context;
+    let connection = restore("upper", &saved.to_string(), bytes, &context).expect("a possible state");
+    let mut driver = Driver::restored("upper", connection, session.stream, &mut context);
+    assert_eq!(driver.run(&mut context, usize::MAX), Some(CloseReason::Served));
 }
 
 /// The paths of all values in a text that are neither arrays nor objects.

@@ -1,8 +1,8 @@
 //! A client as a script: the bytes that each read returns, the bytes that each write takes, and the errors between
 //! them. [`Driver`] calls a `Connection` as a worker does, without sockets, threads or a clock.
 //!
-//! Shared by tests, fuzz targets and benchmarks. [`Driver`] panics if a connection neither waits for an event nor
-//! closes.
+//! Shared by tests, fuzz targets and benchmarks. [`Driver`] panics if a connection waits for neither an event nor
+//! a time, and does not close.
 
 #![allow(dead_code, reason = "each of its users uses a part")]
 
@@ -348,11 +348,16 @@ impl Driver {
             Some(Next::Close(reason)) => return Some(reason),
             Some(Next::Wait) => {
                 let interest = connection.interest();
-                assert!(interest.read || interest.write, "the connection waits for no event");
-                // alternates where it waits for both
-                self.was_read_last = interest.read && !(interest.write && self.was_read_last);
-                let call = if self.was_read_last { Connection::readable } else { Connection::writable };
-                call(connection, stream, context)
+                if !interest.read && !interest.write {
+                    let deadline = connection.deadline(context).if_ever();
+                    context.now = context.now.max(deadline.expect("the connection waits for an event or a time"));
+                    connection.expire(stream, context)
+                } else {
+                    // alternates where it waits for both
+                    self.was_read_last = interest.read && !(interest.write && self.was_read_last);
+                    let call = if self.was_read_last { Connection::readable } else { Connection::writable };
+                    call(connection, stream, context)
+                }
             }
         };
         self.after_call(context, next)

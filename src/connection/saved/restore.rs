@@ -3,6 +3,7 @@
 use super::super::context::Context;
 use super::super::drive::Step;
 use super::super::in_flight::{InFlight, Output};
+use super::super::linger::HALF_CLOSE_TIME;
 use super::super::log::ClientLabel;
 use super::super::memory::{Buffer, Charge};
 use super::super::millis::Millis;
@@ -102,6 +103,8 @@ fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], needed: Needed
         }
         SavedState::Generating { last_write } => State::Generating { last_write },
         SavedState::Lingering { reason, unanswered, until, next_look } => {
+            // a client that has half-closed is waited for by this look alone
+            let next_look = next_look.min(context.now + HALF_CLOSE_TIME);
             State::Lingering { reason, unanswered, until, next_look }
         }
     }
