@@ -221,13 +221,14 @@ impl InFlight {
         }
     }
 
-    /// Charges what is held; a request that is arriving keeps the grant that covers all of it.
+    /// Charges what is held; a request that is arriving keeps the grant that covers all of it, and no more than that.
     pub(super) fn update_charge(&mut self, budget: &Arc<Budget>) {
-        let held = self.input.resident() + self.output.resident();
+        let if_large = |bytes: usize| if bytes > UNCHARGED_BYTES { bytes } else { 0 };
+        let held = if_large(self.input.resident() + self.output.resident());
+        let most = held.max(if_large(self.needed.memory()));
         let charged = self.charged();
-        let is_large = held > UNCHARGED_BYTES;
-        if is_large && charged < held || charged > 0 && self.needed.request_len == 0 {
-            self.charge(budget).set_unchecked(if is_large { held } else { 0 });
+        if !(held..=most).contains(&charged) {
+            self.charge(budget).set_unchecked(charged.clamp(held, most));
         }
     }
 

@@ -45,6 +45,24 @@ fn reply_is_charged_with_the_memory_that_it_holds() {
     assert!((50_000..500_000).contains(&held), "{held} bytes charged for a reply of about 100 KB");
 }
 
+#[test]
+fn memory_of_a_reply_that_was_sent_is_given_back_while_a_small_request_arrives() {
+    let large = frame_request(UPPERCASE, &b"a".repeat(40_000));
+    let small = frame_request(UPPERCASE, b"abc");
+    for begun in [2, 5] {
+        let input = [&large, &small[..begun]].concat();
+        let stream = ScriptedStream::new(&input, &[], &[IoResult::AtMost(10), IoResult::WouldBlock]);
+        let mut session = Session::new("frame", stream, &Arc::new(Budget::new(8 << 20)), |_| {});
+        assert_waits(&session.readable());
+        assert!(session.used() >= 39_990, "the reply is charged");
+        session.stream.await_input();
+        while session.connection.interest().write {
+            assert_waits(&session.writable());
+        }
+        assert_eq!(session.used(), 0, "{begun} bytes have arrived");
+    }
+}
+
 /// A reply of the offload pool is written to a recycled buffer, which is charged as a whole until the reply is there.
 #[test]
 fn reply_of_an_offloaded_request_takes_a_recycled_buffer() {
