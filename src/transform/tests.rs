@@ -276,17 +276,19 @@ fn one_non_ascii_code_point_in_ascii_text() {
     }
 }
 
-/// A sigma between any two code points of ASCII and the Greek blocks, and others, at changing places of windows.
+/// A sigma between any two code points of ASCII, combining marks and the Greek blocks, and others, at changing places of
+/// windows; with a mark before it, and with a full stop after it.
 #[test]
 fn the_neighbours_of_a_sigma_decide_its_form() {
-    let others = ["\u{301}", "é", "Ж", "漢", "ა", "ß", "𐐨", "ΣΣ", "\u{370}\u{301}"].map(String::from);
+    let others = ["é", "Ж", "漢", "ა", "ß", "𐐨", "ΣΣ", "\u{370}\u{301}"].map(String::from);
     let step = if cfg!(miri) { 37 } else { 1 };
-    let blocks = ['\0'..='\u{7f}', '\u{370}'..='\u{3ff}', '\u{1f00}'..='\u{1fff}'];
+    let blocks = ['\0'..='\u{7f}', '\u{300}'..='\u{3ff}', '\u{1f00}'..='\u{1fff}'];
     let single = blocks.into_iter().flatten().step_by(step).map(String::from);
     let neighbours: Vec<String> = single.chain(others).collect();
-    for before in &neighbours {
-        let text: String = neighbours.iter().flat_map(|after| [before, "Σ", after, " "]).collect();
-        assert!(output(Action::Lowercase, &text) == text.to_lowercase(), "after {before:?}");
+    let sigmas = ["Σ", "Σ.", "\u{342}Σ", "\u{345}Σ.", "\u{330}Σ"];
+    for (before, sigma) in neighbours.iter().flat_map(|before| sigmas.map(|sigma| (before, sigma))) {
+        let text: String = neighbours.iter().flat_map(|after| [before, sigma, after, " "]).collect();
+        assert!(output(Action::Lowercase, &text) == text.to_lowercase(), "{sigma:?} after {before:?}");
     }
 }
 

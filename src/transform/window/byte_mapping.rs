@@ -5,6 +5,8 @@ use super::super::tables::{MAX_MAPPING_LEN, Mapped};
 /// A byte and its neighbours in the text.
 #[derive(Clone, Copy)]
 pub(in crate::transform) struct ByteContext {
+    pub(super) five_before: u8,
+    pub(super) four_before: u8,
     pub(super) three_before: u8,
     pub(super) two_before: u8,
     pub(super) before: u8,
@@ -31,11 +33,14 @@ pub(in crate::transform) trait ByteMapping {
     fn ascii(byte: u8) -> u8;
     /// U+0080..U+00FF (C2, C3).
     fn latin_1(at: ByteContext) -> Change;
-    /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); other code points of two bytes with case are
-    /// unsupported.
-    fn other_two_byte(at: ByteContext) -> Change;
+    /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); others of U+0180..U+01BF are unsupported.
+    fn latin_extended(at: ByteContext) -> Change;
     /// U+0380..U+03FF (CE, CF).
     fn greek(at: ByteContext) -> Change;
+    /// Whether the two bytes are a letter whose mapping depends on the letters around it: a capital sigma, in lower case.
+    fn is_sigma(before: u8, byte: u8) -> bool;
+    /// What is to be added to the change of `greek` for such a letter.
+    fn sigma(at: ByteContext) -> Change;
     /// U+0400..U+047F (D0, D1).
     fn cyrillic(at: ByteContext) -> Change;
     /// U+1E00..U+1EFF (E1 B8..BB); other code points that start with E1, except for Greek, are unsupported.
@@ -102,12 +107,17 @@ pub(super) fn is_small_extended(before: u8, byte: u8) -> bool {
     (byte & 1 != 0) ^ at_least(byte, 0xb9) ^ ((before == 0xc5) & !at_least(byte, 0x89))
 }
 
-/// Whether the byte belongs to an unsupported code point of two bytes: Latin Extended-B and following blocks, except
-/// for `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+036F (CC, CD) without U+0345, which is a letter in upper
-/// case, and scripts with a function of their own; Cyrillic from U+0480, Armenian.
+/// Whether the byte belongs to one of U+0180..U+01BF (C6) other than `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0).
+#[inline(always)]
+pub(super) fn lacks_horn(before: u8, byte: u8) -> bool {
+    (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0)
+}
+
+/// Whether the byte belongs to an unsupported code point of two bytes of a script without a function of its own: from
+/// U+01C0 to Greek, except for U+0300..U+036F (CC, CD) without U+0345, which is a letter in upper case; Cyrillic from
+/// U+0480, Armenian.
 #[inline(always)]
 pub(super) fn is_unsupported_two_byte(ByteContext { before, byte, .. }: ByteContext) -> bool {
-    let lacks_horn = (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0);
     let greek = (before == 0xcd) & (at_least(byte, 0xb0) | (byte == 0x85));
-    lacks_horn | within(byte, 0xc7, 0xcb) | greek | within(byte, 0xd2, 0xd6)
+    within(byte, 0xc7, 0xcb) | greek | within(byte, 0xd2, 0xd6)
 }

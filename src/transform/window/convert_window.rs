@@ -6,7 +6,7 @@
 //! converted but reported. Each script has a loop of its own, and a window runs the loops of the scripts that it has,
 //! which takes less time than one loop for all.
 
-use super::byte_mapping::{ByteContext, ByteMapping, Change, mask_if, within};
+use super::byte_mapping::{ByteContext, ByteMapping, Change, is_unsupported_two_byte, mask_if, within};
 use super::{CONTEXT_BEFORE, WINDOW_LEN, Window};
 
 /// The changes of the bytes of a window.
@@ -16,73 +16,71 @@ struct Changes {
 }
 
 impl Changes {
-    /// Adds the change of each byte, unless `script` is 0.
+    /// Adds the change of each byte, if the window has the script.
     #[inline(always)]
-    fn add(&mut self, window: &Window, script: u8, change: impl Fn(ByteContext) -> Change) {
-        if script == 0 {
+    fn add(&mut self, window: &Window, has_script: bool, change: impl Fn(ByteContext) -> Change) {
+        if !has_script {
             return;
         }
         for at in 0..WINDOW_LEN {
-            let [three_before, two_before, before] = [window[at], window[at + 1], window[at + 2]];
-            let [byte, after, two_after] = [window[at + 3], window[at + 4], window[at + 5]];
-            let change = change(ByteContext { three_before, two_before, before, byte, after, two_after });
-            self.delta[at] |= change.delta;
+            let change = change(ByteContext {
+                five_before: window[at],
+                four_before: window[at + 1],
+                three_before: window[at + 2],
+                two_before: window[at + 3],
+                before: window[at + 4],
+                byte: window[at + 5],
+                after: window[at + 6],
+                two_after: window[at + 7],
+            });
+            self.delta[at] = self.delta[at].wrapping_add(change.delta);
             self.unsupported[at] |= mask_if(change.unsupported, 0xff);
         }
     }
 
     #[inline(always)]
     fn add_less_common<L: ByteMapping>(&mut self, window: &Window) {
-        let scripts = scripts_in(window, less_common_script_of);
-        self.add(window, scripts & GREEK, L::greek);
-        self.add(window, scripts & OTHER_TWO_BYTE, L::other_two_byte);
-        self.add(window, scripts & LATIN_ADDITIONAL, L::latin_additional);
-        self.add(window, scripts & GREEK_EXTENDED, L::greek_extended);
-        self.add(window, scripts & OTHER_LONG, |at| Change { delta: 0, unsupported: L::is_unsupported_long(at) });
+        let is_additional = |before: u8, byte: u8| (before == 0xe1) & !within(byte, 0xbc, 0xbf);
+        let is_greek_extended = |before: u8, byte: u8| (before == 0xe1) & within(byte, 0xbc, 0xbf);
+        let is_other_two_byte = |_, byte| within(byte, 0xc7, 0xcd) | within(byte, 0xd2, 0xd6);
+        let is_other_long = |_, byte| (byte == 0xe2) | within(byte, 0xea, 0xff);
+        self.add(window, has(window, |_, byte| within(byte, 0xce, 0xcf)), L::greek);
+        self.add(window, has(window, L::is_sigma), L::sigma);
+        self.add(window, has(window, |_, byte| within(byte, 0xc4, 0xc6)), L::latin_extended);
+        self.add(window, has(window, is_other_two_byte), |at| unsupported(is_unsupported_two_byte(at)));
+        self.add(window, has(window, is_additional), L::latin_additional);
+        self.add(window, has(window, is_greek_extended), L::greek_extended);
+        self.add(window, has(window, is_other_long), |at| unsupported(L::is_unsupported_long(at)));
     }
 }
 
-/// Scripts by the first byte of their letters, a bit each.
-const LATIN_1: u8 = 1;
-const CYRILLIC: u8 = 2;
-const LESS_COMMON: u8 = 4;
-
-/// The script of code points that start with this byte; 0 for ASCII, kana and CJK.
+/// Whether code points that start with this byte are of a script other than Latin-1 and Cyrillic, and may have a case:
+/// ASCII, kana and CJK are not.
 #[inline(always)]
-fn script_of(byte: u8) -> u8 {
-    let less_common = within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff);
-    mask_if(within(byte, 0xc2, 0xc3), LATIN_1)
-        | mask_if(within(byte, 0xd0, 0xd1), CYRILLIC)
-        | mask_if(less_common, LESS_COMMON)
+fn is_less_common(byte: u8) -> bool {
+    within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff)
 }
 
-/// Scripts that are [`LESS_COMMON`], a bit each.
-const GREEK: u8 = 1;
-const OTHER_TWO_BYTE: u8 = 2;
-const LATIN_ADDITIONAL: u8 = 4;
-const GREEK_EXTENDED: u8 = 8;
-const OTHER_LONG: u8 = 16;
-
-/// The script of code points that start with this byte or the one before it, if it is [`LESS_COMMON`].
+/// A change that is not supported, if the condition holds.
 #[inline(always)]
-fn less_common_script_of(before: u8, byte: u8) -> u8 {
-    mask_if(within(byte, 0xce, 0xcf), GREEK)
-        | mask_if(within(byte, 0xc4, 0xcd) | within(byte, 0xd2, 0xd6), OTHER_TWO_BYTE)
-        | mask_if((before == 0xe1) & !within(byte, 0xbc, 0xbf), LATIN_ADDITIONAL)
-        | mask_if((before == 0xe1) & within(byte, 0xbc, 0xbf), GREEK_EXTENDED)
-        | mask_if((byte == 0xe2) | within(byte, 0xea, 0xff), OTHER_LONG)
+fn unsupported(unsupported: bool) -> Change {
+    Change { delta: 0, unsupported }
 }
 
-/// The scripts in a window.
-///
-/// In two loops: each of them compiles to vector instructions, a single loop does not.
+/// Whether the condition holds for any byte of a window and the byte before it.
 #[inline(always)]
-fn scripts_in(window: &Window, script_of: impl Fn(u8, u8) -> u8) -> u8 {
-    let mut scripts = [0; WINDOW_LEN];
+fn has(window: &Window, condition: impl Fn(u8, u8) -> bool) -> bool {
+    let mut found = [0; WINDOW_LEN];
     for at in 0..WINDOW_LEN {
-        scripts[at] = script_of(window[CONTEXT_BEFORE + at - 1], window[CONTEXT_BEFORE + at]);
+        found[at] = mask_if(condition(window[CONTEXT_BEFORE + at - 1], window[CONTEXT_BEFORE + at]), 0xff);
     }
-    scripts.iter().fold(0, |all, script| all | script)
+    any(&found)
+}
+
+/// Whether any of the bytes is not 0: in vector registers, while a comparison with an array of zeros goes through memory.
+#[inline(always)]
+fn any(bytes: &[u8; WINDOW_LEN]) -> bool {
+    bytes.iter().fold(0, |any, byte| any | byte) != 0
 }
 
 /// The bytes of a window that belong to unsupported code points, a bit each, the first byte lowest: at least one byte
@@ -94,11 +92,10 @@ pub(super) type Marks = u64;
 /// The bytes of a code point that continues after the window are converted, too.
 #[inline(always)]
 pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WINDOW_LEN]) -> Marks {
-    let scripts = scripts_in(window, |_, byte| script_of(byte));
     let mut changes = Changes { delta: [0; WINDOW_LEN], unsupported: [0; WINDOW_LEN] };
-    changes.add(window, scripts & LATIN_1, L::latin_1);
-    changes.add(window, scripts & CYRILLIC, L::cyrillic);
-    if scripts & LESS_COMMON != 0 {
+    changes.add(window, has(window, |_, byte| within(byte, 0xc2, 0xc3)), L::latin_1);
+    changes.add(window, has(window, |_, byte| within(byte, 0xd0, 0xd1)), L::cyrillic);
+    if has(window, |_, byte| is_less_common(byte)) {
         changes.add_less_common::<L>(window);
     }
     let Changes { delta, unsupported } = changes;
@@ -106,7 +103,7 @@ pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WIND
         let byte = window[CONTEXT_BEFORE + at];
         converted[at] = L::apply(byte, delta[at] | L::ascii(byte));
     }
-    if unsupported == [0; WINDOW_LEN] { 0 } else { marks(&unsupported) }
+    if any(&unsupported) { marks(&unsupported) } else { 0 }
 }
 
 /// A bit for each byte, which is 0 or 255.

@@ -5,7 +5,7 @@
 use super::super::sigma;
 use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
-    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
+    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, lacks_horn, mask_if, within,
 };
 
 /// Whether a code point of two bytes is a cased letter, `Ά`..`ϵ`; false also for some that are: `Ϸ` and on.
@@ -28,11 +28,31 @@ fn is_ascii_letter(byte: u8) -> bool {
     within(byte | 0x20, b'a', b'z')
 }
 
-/// Whether no word that ends before this byte continues after it: it is ASCII, no letter and not case-ignorable.
+/// Whether a word ends before this byte: it is ASCII, no letter and not case-ignorable. False for rare ones.
 #[inline(always)]
 fn ends_word(byte: u8) -> bool {
-    let is_ignorable = (byte == b'\'') | (byte == b'.') | (byte == b':') | (byte == b'^') | (byte == b'`');
-    byte.is_ascii() & !is_ascii_letter(byte) & !is_ignorable
+    within(byte, 0, b'&') | within(byte, b'(', b'-') | within(byte, b';', b'?')
+}
+
+/// Whether the code point before a sigma is a cased letter of Greek, or a combining mark behind a capital one. False for
+/// rare ones.
+#[inline(always)]
+fn is_preceded_by_cased(ByteContext { five_before, four_before, three_before, two_before, .. }: ByteContext) -> bool {
+    let is_mark = within(three_before, 0xcc, 0xcd) & !at_least(two_before, 0xb0);
+    let is_marked = (five_before == 0xce) & (within(four_before, 0x91, 0xa1) | within(four_before, 0xa3, 0xa9));
+    // E1 BC or E1 BD; a difference for the reason given in `is_sigma`
+    let is_extended = within(three_before, 0xbc, 0xbd) & (four_before.wrapping_sub(three_before & 0xfe) == 0xe1 - 0xbc);
+    is_cased_greek(three_before, two_before)
+        | is_mark & is_marked
+        | is_extended & is_cased_extended(three_before, two_before)
+}
+
+/// Whether the last two bytes of a code point that starts with E1 are those of a cased letter in U+1F00..U+1F6F.
+#[inline(always)]
+fn is_cased_extended(second: u8, third: u8) -> bool {
+    let is_1f00 = (second == 0xbc) & (third & 0xf6 != 0x96);
+    let is_1f40 = (second == 0xbd) & !at_least(third, 0xb0) & (third & 0xf6 != 0x86) & (third & 0xf9 != 0x98);
+    is_1f00 | is_1f40
 }
 
 /// The mapping to lower case.
@@ -55,15 +75,14 @@ impl ByteMapping for Lower {
     }
 
     #[inline(always)]
-    fn other_two_byte(at: ByteContext) -> Change {
-        let ByteContext { before, byte, .. } = at;
+    fn latin_extended(ByteContext { before, byte, .. }: ByteContext) -> Change {
         let is_extended = (before & 0xfe == 0xc4) & !((before == 0xc4) & (byte == 0xb8));
         let capital =
             is_extended & !is_small_extended(before, byte) | (before == 0xc6) & ((byte == 0xa0) | (byte == 0xaf)); // Ơ Ư
         let unsupported = is_extended & (byte == 0xbf) // Ŀ ſ
             | (before == 0xc4) & (byte == 0xb0) // İ
             | (before == 0xc5) & (byte == 0xb8); // Ÿ
-        Change { delta: mask_if(capital, 1), unsupported: unsupported | is_unsupported_two_byte(at) }
+        Change { delta: mask_if(capital, 1), unsupported: unsupported | lacks_horn(before, byte) }
     }
 
     #[inline(always)]
@@ -109,8 +128,7 @@ impl ByteMapping for Lower {
     }
 
     #[inline(always)]
-    fn greek(at: ByteContext) -> Change {
-        let ByteContext { before, byte, after, .. } = at;
+    fn greek(ByteContext { before, byte, after, .. }: ByteContext) -> Change {
         // Ά at 86, Έ Ή Ί at 88..8A, Α..Ο at 91..9F
         let stays = mask_if(byte == 0x86, 0x26)
             | mask_if(within(byte, 0x88, 0x8a), 0x25)
@@ -118,15 +136,28 @@ impl ByteMapping for Lower {
         // Ό at 8C, Ύ Ώ at 8E and 8F, Π..Ϋ from A0 on: their small letters all start with CF
         let moves = mask_if(within(byte, 0x8e, 0x8f), 0xff) | mask_if(within(byte, 0xa0, 0xab), 0xe0);
         let lead = (byte == 0xce) & ((after == 0x8c) | within(after, 0x8e, 0x8f) | within(after, 0xa0, 0xab));
-        let is_sigma = (before == 0xce) & (byte == 0xa3);
-        let is_final = is_sigma & ends_word(after) & is_cased_greek(at.three_before, at.two_before);
-        let is_small = is_ascii_letter(after) | is_cased_greek(after, at.two_after);
         Change {
-            delta: mask_if(before == 0xce, (stays | moves).wrapping_sub(mask_if(is_final, 1))) | mask_if(lead, 1),
-            unsupported: is_sigma & !is_final & !is_small
-                | (before == 0xce) & (byte == 0xa2) // not assigned
+            delta: mask_if(before == 0xce, stays | moves) | mask_if(lead, 1),
+            unsupported: (before == 0xce) & (byte == 0xa2) // not assigned
                 | (before == 0xcf) & at_least(byte, 0x8f), // Ϗ and on
         }
+    }
+
+    #[inline(always)]
+    fn is_sigma(before: u8, byte: u8) -> bool {
+        // not `before == 0xce`: the compiler would make one comparison of 16 bits of the two, and no vectors of bytes
+        (before.wrapping_sub(byte) == 0xce - 0xa3) & (byte == 0xa3)
+    }
+
+    #[inline(always)]
+    fn sigma(at: ByteContext) -> Change {
+        let ByteContext { before, byte, after, two_after, .. } = at;
+        let is_sigma = Self::is_sigma(before, byte);
+        let is_last = ends_word(after) | (after == b'.') & ends_word(two_after);
+        let is_final = is_sigma & is_last & is_preceded_by_cased(at);
+        let is_small = is_ascii_letter(after) | is_cased_greek(after, two_after);
+        // `ς` is one less than `σ`
+        Change { delta: mask_if(is_final, 0xff), unsupported: is_sigma & !is_final & !is_small }
     }
 
     #[inline(always)]

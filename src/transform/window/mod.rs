@@ -25,8 +25,8 @@ pub(super) mod upper;
 pub(super) const WINDOW_LEN: usize = 64;
 
 /// The numbers of bytes before and after a byte that its mapping depends on. Derived: the lower case of a capital sigma
-/// depends on the letters before and after it, each of two bytes.
-pub(super) const CONTEXT_BEFORE: usize = 3;
+/// depends on the letter and the accent before it, each of two bytes, and on two bytes after it.
+pub(super) const CONTEXT_BEFORE: usize = 5;
 pub(super) const CONTEXT_AFTER: usize = 2;
 
 /// The length of a window with its context.

@@ -3,7 +3,7 @@
 
 use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
-    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
+    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, lacks_horn, mask_if, within,
 };
 
 /// The mapping to upper case.
@@ -31,13 +31,12 @@ impl ByteMapping for Upper {
     }
 
     #[inline(always)]
-    fn other_two_byte(at: ByteContext) -> Change {
-        let ByteContext { before, byte, .. } = at;
+    fn latin_extended(ByteContext { before, byte, .. }: ByteContext) -> Change {
         let small = (before & 0xfe == 0xc4) & is_small_extended(before, byte)
             | (before == 0xc6) & ((byte == 0xa1) | (byte == 0xb0)); // ơ ư
         let unsupported = (before == 0xc4) & (byte == 0xb1) // ı
             | (before == 0xc5) & ((byte == 0x80) | (byte == 0x89) | (byte == 0xbf)); // ŀ ŉ ſ
-        Change { delta: mask_if(small, 1), unsupported: unsupported | is_unsupported_two_byte(at) }
+        Change { delta: mask_if(small, 1), unsupported: unsupported | lacks_horn(before, byte) }
     }
 
     #[inline(always)]
@@ -91,6 +90,16 @@ impl ByteMapping for Upper {
             unsupported: (before == 0xcf) & at_least(byte, 0x8f) // Ϗ and on
                 | (before == 0xce) & ((byte == 0x90) | (byte == 0xb0)), // ΐ ΰ
         }
+    }
+
+    #[inline(always)]
+    fn is_sigma(_: u8, _: u8) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn sigma(_: ByteContext) -> Change {
+        Change::default()
     }
 
     #[inline(always)]
