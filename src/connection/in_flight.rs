@@ -221,7 +221,7 @@ impl InFlight {
         }
     }
 
-    /// Charges what is held; a request that is arriving keeps the grant that covers all of it, and no more than that.
+    /// Charges what is held; while a request is arriving, what is charged already is kept up to what all of it needs.
     pub(super) fn update_charge(&mut self, budget: &Arc<Budget>) {
         let if_large = |bytes: usize| if bytes > UNCHARGED_BYTES { bytes } else { 0 };
         let held = if_large(self.input.resident() + self.output.resident());

@@ -19,7 +19,7 @@ use crate::protocol::{Passthrough, RequestCounts};
 /// loopback interface.
 const BULK: usize = 32 * 1024;
 
-/// The most bytes that are dropped at one wake-up. Derived: that takes some 26 us of CPU (row "one way", `discard`, of
+/// The most bytes that are dropped at one wake-up. Derived: that takes some 23 us of CPU (row "one way", `discard`, of
 /// `docs/performance.md`), about as long as one read of what is transformed and its reply.
 const MAX_DISCARD: usize = 1024 * 1024;
 

@@ -292,6 +292,19 @@ fn the_neighbours_of_a_sigma_decide_its_form() {
     }
 }
 
+/// A sigma looks back over a whole window of full stops or marks, at a code point that is split between the windows before.
+#[test]
+fn a_sigma_looks_back_at_a_split_code_point() {
+    let step = if cfg!(miri) { 997 } else { 1 };
+    let letters = ('\u{370}'..='\u{3ff}').chain('\u{1f00}'..='\u{1fff}').step_by(step);
+    for (letter, front) in letters.flat_map(|letter| (59..65).map(move |front| (letter, front))) {
+        for ignorable in [".".repeat(61), ".".repeat(62), "\u{301}".repeat(30) + ".", "\u{301}".repeat(31)] {
+            let text = format!("é{}{letter}{ignorable}Σ x", "a".repeat(front));
+            assert!(output(Action::Lowercase, &text) == text.to_lowercase(), "{letter:?} after {front}: {ignorable}");
+        }
+    }
+}
+
 /// Each sigma scans in both directions: linear only if a scan ends at the next one.
 #[test]
 fn sigmas_and_full_stops_take_linear_time() {

@@ -109,7 +109,7 @@ pub(super) fn is_small_extended(before: u8, byte: u8) -> bool {
 
 /// Whether the byte belongs to one of U+0180..U+01BF (C6) other than `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0).
 #[inline(always)]
-pub(super) fn lacks_horn(before: u8, byte: u8) -> bool {
+pub(super) fn is_unsupported_c6(before: u8, byte: u8) -> bool {
     (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0)
 }
 

@@ -49,10 +49,14 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
             }
         }
         if at > unwritten {
-            match text[unwritten..].first_chunk_mut() {
-                // includes the start of a code point that is split, which the next window converts again
-                Some(whole) => *whole = *previous,
-                None => write(text, unwritten..at, previous),
+            let next = text[at..].first_chunk::<{ utf8::MAX_LEN }>().copied();
+            match (text[unwritten..].first_chunk_mut(), next) {
+                (Some(whole), Some(next)) => {
+                    *whole = *previous;
+                    // a split code point is written as a whole, with the next window: a sigma may look back at it before
+                    text[at..at + next.len()].copy_from_slice(&next);
+                }
+                _ => write(text, unwritten..at, previous),
             }
         }
         std::mem::swap(&mut converted, &mut previous);

@@ -54,8 +54,8 @@ impl Changes {
     }
 }
 
-/// Whether code points that start with this byte are of a script other than Latin-1 and Cyrillic, and may have a case:
-/// ASCII, kana and CJK are not.
+/// Whether code points that start with this byte may have a case, and need another loop than those of Latin-1 and of
+/// U+0400..U+047F. ASCII, kana and CJK do not.
 #[inline(always)]
 fn is_less_common(byte: u8) -> bool {
     within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff)

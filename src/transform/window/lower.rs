@@ -5,7 +5,7 @@
 use super::super::sigma;
 use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
-    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, lacks_horn, mask_if, within,
+    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_c6, mask_if, within,
 };
 
 /// Whether a code point of two bytes is a cased letter, `Ά`..`ϵ`; false also for some that are: `Ϸ` and on.
@@ -28,14 +28,15 @@ fn is_ascii_letter(byte: u8) -> bool {
     within(byte | 0x20, b'a', b'z')
 }
 
-/// Whether a word ends before this byte: it is ASCII, no letter and not case-ignorable. False for rare ones.
+/// Whether a word ends before this byte: it is ASCII, no letter and not case-ignorable; 0 is the
+/// end of the text. False also for some others, such as digits.
 #[inline(always)]
 fn ends_word(byte: u8) -> bool {
     within(byte, 0, b'&') | within(byte, b'(', b'-') | within(byte, b';', b'?')
 }
 
-/// Whether the code point before a sigma is a cased letter of Greek, or a combining mark behind a capital one. False for
-/// rare ones.
+/// Whether the code point before the sigma whose second byte this is, is a cased letter of Greek, or a combining mark
+/// behind one of `Α`..`Ω`. False for all other cased letters.
 #[inline(always)]
 fn is_preceded_by_cased(ByteContext { five_before, four_before, three_before, two_before, .. }: ByteContext) -> bool {
     let is_mark = within(three_before, 0xcc, 0xcd) & !at_least(two_before, 0xb0);
@@ -82,7 +83,7 @@ impl ByteMapping for Lower {
         let unsupported = is_extended & (byte == 0xbf) // Ŀ ſ
             | (before == 0xc4) & (byte == 0xb0) // İ
             | (before == 0xc5) & (byte == 0xb8); // Ÿ
-        Change { delta: mask_if(capital, 1), unsupported: unsupported | lacks_horn(before, byte) }
+        Change { delta: mask_if(capital, 1), unsupported: unsupported | is_unsupported_c6(before, byte) }
     }
 
     #[inline(always)]

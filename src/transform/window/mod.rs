@@ -24,8 +24,8 @@ pub(super) mod upper;
 /// Length of a window in bytes: two vectors of AVX2, four of SSE2. Chosen without tuning.
 pub(super) const WINDOW_LEN: usize = 64;
 
-/// The numbers of bytes before and after a byte that its mapping depends on. Derived: the lower case of a capital sigma
-/// depends on the letter and the accent before it, each of two bytes, and on two bytes after it.
+/// The numbers of bytes before and after a byte that its mapping depends on. Derived: the lower case of a capital sigma,
+/// at its second byte, depends on the letter and the accent before the sigma, each of two bytes, and on two bytes after it.
 pub(super) const CONTEXT_BEFORE: usize = 5;
 pub(super) const CONTEXT_AFTER: usize = 2;
 

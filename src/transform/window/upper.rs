@@ -3,7 +3,7 @@
 
 use super::super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::byte_mapping::{
-    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, lacks_horn, mask_if, within,
+    self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_c6, mask_if, within,
 };
 
 /// The mapping to upper case.
@@ -36,7 +36,7 @@ impl ByteMapping for Upper {
             | (before == 0xc6) & ((byte == 0xa1) | (byte == 0xb0)); // ơ ư
         let unsupported = (before == 0xc4) & (byte == 0xb1) // ı
             | (before == 0xc5) & ((byte == 0x80) | (byte == 0x89) | (byte == 0xbf)); // ŀ ŉ ſ
-        Change { delta: mask_if(small, 1), unsupported: unsupported | lacks_horn(before, byte) }
+        Change { delta: mask_if(small, 1), unsupported: unsupported | is_unsupported_c6(before, byte) }
     }
 
     #[inline(always)]
