@@ -20,7 +20,8 @@ use super::timers::{TimerOutcome, unacknowledged};
 /// The time between two looks at a connection that lingers. Chosen without tuning: 20 looks a second cost little, and a
 /// client that has everything is not kept for long.
 const LOOK_INTERVAL: Millis = Millis::new(50);
-/// How long a client that has everything may take to half-close: no look is later than that. Chosen without tuning.
+/// How long a client that has everything may take to half-close, and the longest time to the next look. Chosen without
+/// tuning.
 pub(super) const HALF_CLOSE_TIME: Millis = Millis::new(2_000);
 /// How long that may take while the server drains. Chosen so that an idle daemon exits in under a second.
 const DRAIN_HALF_CLOSE_TIME: Millis = Millis::new(250);

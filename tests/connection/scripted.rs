@@ -12,8 +12,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
-    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, SavedConnection, SentBack, Stream, Totals, WorkerCounters,
+    Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Interest, Limits, Millis,
+    Next, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, SavedConnection, SentBack, Stream, Totals, WorkerCounters,
 };
 use retortd::protocol::proxy_header::ProxyHeader;
 use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
@@ -346,19 +346,19 @@ impl Driver {
                 connection.admit(self.protocol.take().expect("announced once"), stream, context)
             }
             Some(Next::Close(reason)) => return Some(reason),
-            Some(Next::Wait) => {
-                let interest = connection.interest();
-                if !interest.read && !interest.write {
+            Some(Next::Wait) => match connection.interest() {
+                Interest { read: false, write: false } => {
                     let deadline = connection.deadline(context).if_ever();
                     context.now = context.now.max(deadline.expect("the connection waits for an event or a time"));
                     connection.expire(stream, context)
-                } else {
+                }
+                Interest { read, write } => {
                     // alternates where it waits for both
-                    self.was_read_last = interest.read && !(interest.write && self.was_read_last);
+                    self.was_read_last = read && !(write && self.was_read_last);
                     let call = if self.was_read_last { Connection::readable } else { Connection::writable };
                     call(connection, stream, context)
                 }
-            }
+            },
         };
         self.after_call(context, next)
     }

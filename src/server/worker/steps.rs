@@ -19,8 +19,8 @@ const LONG_ITERATION: Duration = Duration::from_millis(10);
 
 /// The time after which a step of an iteration ends, and the next one has its turn; what is left to do follows in the
 /// next iteration. Chosen: a delay that no client notices. A step is longer by what it does between two readings of the
-/// clock, and an iteration, of which most steps have nothing to do, takes some 5 ms where 12,000 connections end at once
-/// (`make bench` prints the longest).
+/// clock, and an iteration, of which most steps have nothing to do, takes at most some 6 ms (the longest of a scenario
+/// of `docs/performance.md`, beside reloads).
 pub const MAX_STEP_TIME: Duration = Duration::from_millis(1);
 
 /// A step of an iteration.

@@ -38,9 +38,15 @@ pub(in crate::transform) trait ByteMapping {
     /// U+0380..U+03FF (CE, CF).
     fn greek(at: ByteContext) -> Change;
     /// Whether the two bytes are a letter whose mapping depends on the letters around it: a capital sigma, in lower case.
-    fn is_sigma(before: u8, byte: u8) -> bool;
+    #[inline(always)]
+    fn is_sigma(_before: u8, _byte: u8) -> bool {
+        false
+    }
     /// What is to be added to the change of `greek` for such a letter.
-    fn sigma(at: ByteContext) -> Change;
+    #[inline(always)]
+    fn sigma(_at: ByteContext) -> Change {
+        Change::default()
+    }
     /// U+0400..U+047F (D0, D1).
     fn cyrillic(at: ByteContext) -> Change;
     /// U+1E00..U+1EFF (E1 B8..BB); other code points that start with E1, except for Greek, are unsupported.
@@ -114,8 +120,8 @@ pub(super) fn is_unsupported_c6(before: u8, byte: u8) -> bool {
 }
 
 /// Whether the byte belongs to an unsupported code point of two bytes of a script without a function of its own: from
-/// U+01C0 to Greek, except for U+0300..U+036F (CC, CD) without U+0345, which is a letter in upper case; Cyrillic from
-/// U+0480, Armenian.
+/// U+01C0 to Greek, except for U+0300..U+036F (CC, CD); Cyrillic from U+0480, Armenian. Of U+0300..U+036F, U+0345 (CD 85)
+/// is unsupported, because its upper case is a letter.
 #[inline(always)]
 pub(super) fn is_unsupported_two_byte(ByteContext { before, byte, .. }: ByteContext) -> bool {
     let greek = (before == 0xcd) & (at_least(byte, 0xb0) | (byte == 0x85));

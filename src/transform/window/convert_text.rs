@@ -53,7 +53,8 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
             match (text[unwritten..].first_chunk_mut(), next) {
                 (Some(whole), Some(next)) => {
                     *whole = *previous;
-                    // a split code point is written as a whole, with the next window: a sigma may look back at it before
+                    // a code point that the windows split stays as it is until all of it is converted: before that, a
+                    // sigma may look back at it
                     text[at..at + next.len()].copy_from_slice(&next);
                 }
                 _ => write(text, unwritten..at, previous),

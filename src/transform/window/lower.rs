@@ -28,8 +28,8 @@ fn is_ascii_letter(byte: u8) -> bool {
     within(byte | 0x20, b'a', b'z')
 }
 
-/// Whether a word ends before this byte: it is ASCII, no letter and not case-ignorable; 0 is the
-/// end of the text. False also for some others, such as digits.
+/// Whether a word ends before this byte: it is ASCII, no letter and not case-ignorable; 0 is the end of the
+/// text. False also for some other such bytes, digits among them.
 #[inline(always)]
 fn ends_word(byte: u8) -> bool {
     within(byte, 0, b'&') | within(byte, b'(', b'-') | within(byte, b';', b'?')

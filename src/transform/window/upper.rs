@@ -93,16 +93,6 @@ impl ByteMapping for Upper {
     }
 
     #[inline(always)]
-    fn is_sigma(_: u8, _: u8) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn sigma(_: ByteContext) -> Change {
-        Change::default()
-    }
-
-    #[inline(always)]
     fn cyrillic(ByteContext { before, byte, .. }: ByteContext) -> Change {
         let first_half = mask_if(at_least(byte, 0xb0), 0x20); // а..п
         let second_half = if at_least(byte, 0x90) { 0x10 } else { 0xe0 }; // р..я at 80..8F, ѐ..џ; their capitals start with D0
